@@ -1,0 +1,30 @@
+// An axis that is not the last: neighbouring lanes walk neighbouring rows, so that what they load at
+// each step lies side by side. Chunks are joined just as split_column_write joins them.
+
+@compute @workgroup_size(WORKGROUP)
+fn lane_per_column(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let index = group_index(workgroup) * WORKGROUP + invocation;
+    let slab = index / parameters.columns;
+    let column = index % parameters.columns;
+    if slab >= parameters.slabs {
+        return;
+    }
+    let logits = logits_at(slab) + column;
+    let result = result_at(slab) + column;
+
+    var row = nothing();
+    for (var first = 0u; first < parameters.chunks; first += PARTIALS_IN_A_GROUP) {
+        var group = nothing();
+        let end = min(first + PARTIALS_IN_A_GROUP, parameters.chunks);
+        for (var chunk = first; chunk < end; chunk += 1u) {
+            group = join(group, column_statistics(column_chunk(chunk, logits, result)));
+        }
+        row = join(row, group);
+    }
+
+    let whole = Walk(logits, result, parameters.inner, parameters.classes);
+    write_lane(whole, result, true, finish(row));
+}

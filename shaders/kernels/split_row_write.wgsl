@@ -1,0 +1,37 @@
+// The second half of a long row: each workgroup joins the partial statistics of its row, in an order
+// that depends on their number alone, and finishes one chunk.
+
+fn joined_row(lane: u32, first: u32) -> Statistics {
+    var highest = 0u;
+    for (var part = lane; part < parameters.chunks; part += LANES) {
+        highest = max(highest, load_partial(first + part).key);
+    }
+    let key = reduce_maximum(lane, highest);
+    let scale = scale_of(key);
+
+    var sum = Sum(0u, 0.0);
+    for (var part = lane; part < parameters.chunks; part += LANES) {
+        sum = add(sum, rescaled(load_partial(first + part), key, scale));
+    }
+    let row = reduce_sum(lane, sum);
+    return Statistics(key, scale.exponent, row.maxima, row.others);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn split_row_write(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = group_index(workgroup);
+    let slab = index / parameters.chunks_here;
+    let chunk = index % parameters.chunks_here;
+    if slab >= parameters.slabs {
+        return;
+    }
+    let row = finish(joined_row(lane, slab * parameters.chunks));
+
+    let skipped = chunk * parameters.chunk;
+    let walk = walk_of_lane(
+        lane, LANES, logits_at(slab) + skipped, result_at(slab) + skipped, chunk_length(chunk));
+    write_lane(walk, result_at(slab), lane == 0u, row);
+}

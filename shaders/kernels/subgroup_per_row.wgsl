@@ -1,0 +1,18 @@
+// Short rows: LANES neighbouring lanes of one subgroup take a row, several rows fill a workgroup.
+// They meet in shuffles alone, so rows past the end keep their lanes in step and only skip the stores.
+
+@compute @workgroup_size(WORKGROUP)
+fn subgroup_per_row(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let lane = invocation % LANES;
+    let slab = group_index(workgroup) * (WORKGROUP / LANES) + invocation / LANES;
+    let inside = slab < parameters.slabs;
+    let walk = walk_of_lane(lane, LANES, logits_at(slab), result_at(slab), select(0u, parameters.classes, inside));
+
+    let row = row_statistics(walk, lane);
+    if inside {
+        write_lane(walk, result_at(slab), lane == 0u, finish(row));
+    }
+}

@@ -1,0 +1,31 @@
+// Order and special values, decided on integer bits: what a shader compiler makes of NaN and infinities
+// in float arithmetic is undefined.
+
+const NAN_BITS: u32 = 0x7fc00000u;
+const INFINITY_BITS: u32 = 0x7f800000u;
+const NEGATIVE_INFINITY_BITS: u32 = 0xff800000u;
+
+const NAN_KEY: u32 = 0xffffffffu;
+const INFINITY_KEY: u32 = 0xff800000u;
+const NEGATIVE_INFINITY_KEY: u32 = 0x007fffffu;
+
+// An unsigned number that orders as the floats do, NaN on top of all and 0 below all.
+fn sort_key(bits: u32) -> u32 {
+    let mirrored = select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
+    return select(mirrored, NAN_KEY, (bits & 0x7fffffffu) > INFINITY_BITS);
+}
+
+// The bits whose key is `key`, for any key but NaN's.
+fn bits_of_key(key: u32) -> u32 {
+    return select(~key, key & 0x7fffffffu, (key & 0x80000000u) != 0u);
+}
+
+// Whether a row with this greatest key has a finite maximum.
+fn is_finite_key(key: u32) -> bool {
+    return key > NEGATIVE_INFINITY_KEY && key < INFINITY_KEY;
+}
+
+// Whether nothing in a row with this greatest key takes part: no class at all, or nothing but −∞.
+fn is_empty_key(key: u32) -> bool {
+    return key <= NEGATIVE_INFINITY_KEY;
+}

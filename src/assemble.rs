@@ -1,0 +1,143 @@
+//! From a kernel, an operation, a dtype and the shared parts to the text of one shader.
+//!
+//! WGSL's module scope knows no order, so a shader is its parts one after the other. What must be decided
+//! here and not by an `override` is one line (`HELD`) and one directive (`enable subgroups;`, which
+//! browsers demand and naga refuses).
+
+use crate::kernels::{Entry, Geometry, Meeting, Role};
+use crate::{Dtype, Op, Output, Precision};
+
+/// Everything that decides on a shader's text and its constants: one pipeline each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shader {
+    pub(crate) entry: &'static Entry,
+    pub(crate) op: Op,
+    pub(crate) dtype: Dtype,
+    pub(crate) precision: Precision,
+    pub(crate) geometry: Geometry,
+    pub(crate) in_place: bool,
+    pub(crate) hide_intermediates: bool,
+}
+
+/// Who will read the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// naga, which wgpu uses for every native backend.
+    Native,
+    /// A browser, whose WGSL wants its extensions enabled.
+    Browser,
+}
+
+macro_rules! part {
+    ($path:literal) => {
+        include_str!(concat!("../shaders/", $path))
+    };
+}
+
+impl Shader {
+    /// The text that is given to the driver.
+    pub(crate) fn source(&self, dialect: Dialect) -> String {
+        let mut parts = Vec::new();
+        if dialect == Dialect::Browser && self.shuffles() {
+            parts.push("enable subgroups;\n");
+        }
+        parts.push(self.entry.source);
+        parts.extend([part!("shared/parameters.wgsl"), part!("shared/walk.wgsl")]);
+        parts.push(if self.in_place {
+            part!("shared/bindings_in_place.wgsl")
+        } else {
+            part!("shared/bindings_apart.wgsl")
+        });
+        parts.push(match self.dtype {
+            Dtype::F32 | Dtype::F64 => part!("dtypes/f32.wgsl"),
+        });
+        parts.extend([part!("shared/special_values.wgsl"), part!("shared/powers_of_two.wgsl")]);
+        match self.precision {
+            Precision::Accurate if self.hide_intermediates => {
+                parts.extend([
+                    part!("shared/hide_intermediates.wgsl"),
+                    part!("shared/exponential_accurate.wgsl"),
+                ]);
+            }
+            Precision::Accurate => {
+                parts.extend([part!("shared/hide_nothing.wgsl"), part!("shared/exponential_accurate.wgsl")]);
+            }
+            Precision::Fast => parts.push(part!("shared/exponential_fast.wgsl")),
+        }
+        if self.entry.role == Role::Check {
+            return parts.join("\n");
+        }
+
+        let held = self.geometry.held.map(|held| format!("const HELD: u32 = {held}u;\n"));
+        parts.push(part!("shared/statistics.wgsl"));
+        match &held {
+            Some(line) => parts.extend([line.as_str(), part!("shared/row_held.wgsl")]),
+            None => parts.push(part!("shared/row_streamed.wgsl")),
+        }
+        match self.geometry.meeting {
+            Meeting::Alone => parts.push(part!("shared/column_statistics.wgsl")),
+            Meeting::Subgroup => parts.push(part!("shared/reduce_subgroup.wgsl")),
+            Meeting::Workgroup => parts.push(part!("shared/reduce_workgroup.wgsl")),
+            Meeting::WorkgroupBySubgroups { .. } => {
+                parts.push(part!("shared/reduce_workgroup_by_subgroups.wgsl"))
+            }
+        }
+        if self.geometry.meeting != Meeting::Alone {
+            parts.push(part!("shared/row_statistics.wgsl"));
+        }
+        if self.entry.role != Role::Whole {
+            parts.push(part!("shared/partial_statistics.wgsl"));
+        }
+        if self.entry.role != Role::Statistics {
+            parts.push(part!("shared/logarithm.wgsl"));
+            parts.push(match self.op {
+                Op::Softmax => part!("ops/softmax.wgsl"),
+                Op::LogSoftmax => part!("ops/log_softmax.wgsl"),
+                Op::LogSumExp => part!("ops/log_sum_exp.wgsl"),
+            });
+            parts.push(match self.op.output() {
+                Output::PerElement => part!("shared/output_per_element.wgsl"),
+                Output::PerRow => part!("shared/output_per_row.wgsl"),
+            });
+        }
+        parts.join("\n")
+    }
+
+    /// The values of the shader's `override` constants.
+    pub(crate) fn constants(&self) -> Vec<(&'static str, f64)> {
+        let mut constants = vec![
+            ("WORKGROUP", f64::from(self.geometry.workgroup)),
+            ("LANES", f64::from(self.geometry.lanes)),
+        ];
+        if let Meeting::WorkgroupBySubgroups { shuffled } = self.geometry.meeting {
+            constants.push(("SHUFFLED", f64::from(shuffled)));
+            constants.push(("MEETING", f64::from(self.geometry.lanes / shuffled)));
+        }
+        constants
+    }
+
+    /// A name that tells the shader's text apart from every other one.
+    pub(crate) fn name(&self) -> String {
+        let mut name = self.entry.name.to_string();
+        if !matches!(self.entry.role, Role::Statistics | Role::Check) {
+            name = format!("{name}.{}", self.op);
+        }
+        name = format!("{name}.{}", self.dtype);
+        let variants = [
+            (self.precision == Precision::Fast, "fast".to_string()),
+            (self.hide_intermediates && self.precision == Precision::Accurate, "hidden".to_string()),
+            (self.in_place, "in_place".to_string()),
+            (self.geometry.held.is_some(), format!("held_{}", self.geometry.held.unwrap_or(0))),
+            (matches!(self.geometry.meeting, Meeting::Workgroup), "workgroup_memory".to_string()),
+            (matches!(self.geometry.meeting, Meeting::WorkgroupBySubgroups { .. }), "shuffles".to_string()),
+        ];
+        for (_, variant) in variants.into_iter().filter(|(applies, _)| *applies) {
+            name = format!("{name}.{variant}");
+        }
+        name
+    }
+
+    fn shuffles(&self) -> bool {
+        matches!(self.geometry.meeting, Meeting::Subgroup | Meeting::WorkgroupBySubgroups { .. })
+    }
+}

@@ -1,0 +1,63 @@
+//! What a plan has to know of a device, as plain numbers: plans are made and tested without one.
+
+/// A device as the plan sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// The device's name, for messages.
+    pub name: String,
+    /// Bytes that one storage binding may cover.
+    pub binding_bytes: u64,
+    /// Bytes that one buffer may have.
+    pub buffer_bytes: u64,
+    /// What the start of a storage binding must be a multiple of, in bytes.
+    pub binding_alignment: u64,
+    /// What the start of a uniform binding must be a multiple of, in bytes.
+    pub uniform_alignment: u64,
+    /// Workgroups in one dimension of a grid.
+    pub max_workgroups: u32,
+    /// Invocations in a workgroup.
+    pub max_invocations: u32,
+    /// Lanes of the smallest subgroup, where there are subgroup operations.
+    pub subgroup_lanes: Option<u32>,
+    /// Whether the adapter computes on the CPU.
+    pub software: bool,
+    /// Whether the device's compiler has to be kept from rearranging the exponential.
+    pub hide_intermediates: bool,
+}
+
+impl Capabilities {
+    /// What every WebGPU implementation grants: the device that plans are explained for where there is none.
+    ///
+    /// ```
+    /// use wgpu_softmax::Capabilities;
+    /// assert_eq!(Capabilities::webgpu_defaults().binding_bytes, 128 << 20);
+    /// ```
+    pub fn webgpu_defaults() -> Self {
+        Capabilities::of("WebGPU's default limits", &wgpu::Limits::defaults(), None, false)
+    }
+
+    /// The capabilities of a device with these limits.
+    pub fn of(name: &str, limits: &wgpu::Limits, subgroup_lanes: Option<u32>, software: bool) -> Self {
+        Capabilities {
+            name: name.to_string(),
+            binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+            buffer_bytes: limits.max_buffer_size,
+            binding_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(4),
+            uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
+            max_workgroups: limits.max_compute_workgroups_per_dimension,
+            max_invocations: limits
+                .max_compute_invocations_per_workgroup
+                .min(limits.max_compute_workgroup_size_x),
+            subgroup_lanes: subgroup_lanes.filter(|lanes| lanes.is_power_of_two()),
+            software,
+            hide_intermediates: false,
+        }
+    }
+
+    /// Elements of `bytes` each that one binding covers wherever it starts, in 32-bit indices.
+    pub(crate) fn binding_elements(&self, bytes: u64) -> u64 {
+        let most = self.binding_bytes.min(u64::from(u32::MAX));
+        most.saturating_sub(self.binding_alignment) / bytes
+    }
+}

@@ -1,0 +1,288 @@
+//! The first level: an operation prepared for its buffers, recorded into the caller's encoder.
+
+use std::sync::Arc;
+
+use crate::assemble::Shader;
+use crate::pipelines::{Pipeline, binding, storage_bindings};
+use crate::plan::{Dispatch, Parameters, Stage};
+use crate::{Dtype, Error, Gpu, Op, Options, Output, Plan, Result, Rows};
+
+/// An operation that is ready to be recorded, any number of times.
+///
+/// Preparing allocates (parameters, bind groups, a little scratch for long rows); recording does not, nor
+/// does it submit or wait. What has been recorded runs in the order of the caller's encoder: later passes
+/// see the result.
+///
+/// ```no_run
+/// use wgpu_softmax::{Gpu, Op, Options, Rows};
+/// # let (device, queue): (wgpu::Device, wgpu::Queue) = unimplemented!();
+/// # let (logits, probabilities): (wgpu::Buffer, wgpu::Buffer) = unimplemented!();
+/// # use wgpu_softmax::wgpu;
+/// let gpu = Gpu::from_device_blocking(device.clone(), queue.clone())?;
+/// let rows = Rows::batch(4096, 1000)?;
+/// let softmax =
+///     gpu.prepare(Op::Softmax, &rows, logits.slice(..), probabilities.slice(..), &Options::default())?;
+///
+/// let mut encoder = device.create_command_encoder(&Default::default());
+/// softmax.record(&mut encoder);
+/// queue.submit([encoder.finish()]);
+/// # Ok::<(), wgpu_softmax::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Prepared {
+    plan: Plan,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug)]
+struct Step {
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroup,
+    grid: [u32; 2],
+}
+
+/// The buffers of an operation.
+#[derive(Clone, Copy)]
+enum Operands<'a> {
+    Apart { logits: wgpu::BufferSlice<'a>, result: wgpu::BufferSlice<'a> },
+    InPlace { logits: wgpu::BufferSlice<'a> },
+}
+
+impl Prepared {
+    /// How it will run.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Records the operation as one compute pass.
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
+        let descriptor =
+            wgpu::ComputePassDescriptor { label: Some(self.plan.op.name()), timestamp_writes: None };
+        self.record_in_pass(&mut encoder.begin_compute_pass(&descriptor));
+    }
+
+    /// Records the operation into a pass of the caller's. The pass's pipeline and its bind group 0 are
+    /// other ones afterwards.
+    pub fn record_in_pass(&self, pass: &mut wgpu::ComputePass<'_>) {
+        for step in &self.steps {
+            pass.set_pipeline(&step.pipeline);
+            pass.set_bind_group(0, &step.bindings, &[]);
+            pass.dispatch_workgroups(step.grid[0], step.grid[1], 1);
+        }
+    }
+}
+
+impl Gpu {
+    /// Prepares `op` over the f32 logits in a buffer range that `rows` describes, with a compact result at
+    /// the start of another buffer's range.
+    ///
+    /// Both buffers need [`BufferUsages::STORAGE`](wgpu::BufferUsages::STORAGE).
+    ///
+    /// # Errors
+    /// [`Error::SameBuffer`], [`Error::BufferTooSmall`], [`Error::BufferUsage`],
+    /// [`Error::BufferMisaligned`], and what [`Plan::new`] reports.
+    pub fn prepare(
+        &self,
+        op: Op,
+        rows: &Rows,
+        logits: wgpu::BufferSlice<'_>,
+        result: wgpu::BufferSlice<'_>,
+        options: &Options,
+    ) -> Result<Prepared> {
+        self.prepare_into_rows(op, rows, logits, &rows.result(op), result, options)
+    }
+
+    /// [`Gpu::prepare`], with the result laid out as `result_rows` says: padded, or starting further in.
+    /// What lies between the rows is not touched.
+    ///
+    /// # Errors
+    /// As [`Gpu::prepare`], and [`Error::ResultRowsMismatch`].
+    pub fn prepare_into_rows(
+        &self,
+        op: Op,
+        rows: &Rows,
+        logits: wgpu::BufferSlice<'_>,
+        result_rows: &Rows,
+        result: wgpu::BufferSlice<'_>,
+        options: &Options,
+    ) -> Result<Prepared> {
+        if logits.buffer() == result.buffer() {
+            return Err(Error::SameBuffer);
+        }
+        let plan = Plan::with_result(op, Dtype::F32, rows, result_rows, options, self.capabilities())?;
+        check_range("logits", logits, rows)?;
+        check_range("result", result, result_rows)?;
+        self.prepare_plan(plan, Operands::Apart { logits, result })
+    }
+
+    /// Prepares `op` so that its result overwrites the logits.
+    ///
+    /// # Errors
+    /// [`Error::NotInPlace`] for an operation with one value per row, otherwise as [`Gpu::prepare`].
+    pub fn prepare_in_place(
+        &self,
+        op: Op,
+        rows: &Rows,
+        logits: wgpu::BufferSlice<'_>,
+        options: &Options,
+    ) -> Result<Prepared> {
+        if op.output() == Output::PerRow {
+            return Err(Error::NotInPlace { op });
+        }
+        let plan = Plan::with_result(op, Dtype::F32, rows, rows, options, self.capabilities())?;
+        check_range("logits", logits, rows)?;
+        self.prepare_plan(plan, Operands::InPlace { logits })
+    }
+
+    fn prepare_plan(&self, plan: Plan, operands: Operands<'_>) -> Result<Prepared> {
+        self.guarded(|| {
+            let steps = if plan.dispatches.is_empty() { Vec::new() } else { self.steps(&plan, operands) };
+            Ok(Prepared { steps, plan })
+        })
+    }
+
+    fn steps(&self, plan: &Plan, operands: Operands<'_>) -> Vec<Step> {
+        let device = self.device();
+        let in_place = matches!(operands, Operands::InPlace { .. });
+        let stages: Vec<(Shader, Arc<Pipeline>)> = (plan.stages.iter())
+            .map(|stage| {
+                let shader = self.shader(plan.op, &plan.options, stage, in_place);
+                (shader, self.pipelines().of(device, &shader))
+            })
+            .collect();
+        let partials = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("partial statistics"),
+            // Also what stands in for the logits of rows without classes: a binding is never empty.
+            size: plan.partial_bytes.max(16),
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        });
+        let windows: Vec<_> =
+            (plan.dispatches.iter()).map(|dispatch| self.windows_of(dispatch, operands, &partials)).collect();
+        let parameters: Vec<Parameters> = windows.iter().map(|(parameters, _)| *parameters).collect();
+        let stride = self.capabilities().uniform_alignment.max(size_of::<Parameters>() as u64);
+        let uniforms = uniform_buffer(device, &parameters, stride);
+
+        (plan.dispatches.iter().zip(&windows).enumerate())
+            .map(|(index, (dispatch, (_, buffers)))| {
+                let (shader, pipeline) = &stages[dispatch.stage];
+                let mut entries = vec![wgpu::BindGroupEntry {
+                    binding: binding::PARAMETERS,
+                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: &uniforms,
+                        offset: index as u64 * stride,
+                        size: std::num::NonZeroU64::new(size_of::<Parameters>() as u64),
+                    }),
+                }];
+                entries.extend(storage_bindings(shader).into_iter().map(|place| wgpu::BindGroupEntry {
+                    binding: place,
+                    resource: wgpu::BindingResource::Buffer(match place {
+                        binding::LOGITS => buffers.logits.clone(),
+                        binding::RESULT => buffers.result.clone(),
+                        _ => partials.as_entire_buffer_binding(),
+                    }),
+                }));
+                let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(plan.op.name()),
+                    layout: &pipeline.bindings,
+                    entries: &entries,
+                });
+                Step { pipeline: pipeline.pipeline.clone(), bindings, grid: dispatch.grid }
+            })
+            .collect()
+    }
+
+    pub(crate) fn shader(&self, op: Op, options: &Options, stage: &Stage, in_place: bool) -> Shader {
+        Shader {
+            entry: stage.entry,
+            op,
+            dtype: Dtype::F32,
+            precision: options.precision,
+            geometry: stage.geometry,
+            in_place,
+            hide_intermediates: self.capabilities().hide_intermediates,
+        }
+    }
+
+    /// Where a dispatch's windows lie in the buffers, and its parameters with where they start.
+    fn windows_of<'a>(
+        &self,
+        dispatch: &Dispatch,
+        operands: Operands<'a>,
+        stand_in: &'a wgpu::Buffer,
+    ) -> (Parameters, Windows<'a>) {
+        let (logits, result) = match operands {
+            Operands::Apart { logits, result } => (logits, result),
+            Operands::InPlace { logits } => (logits, logits),
+        };
+        let alignment = self.capabilities().binding_alignment;
+        let window = |slice: wgpu::BufferSlice<'a>, elements: &std::ops::Range<u64>| {
+            if elements.is_empty() {
+                return (0, stand_in.as_entire_buffer_binding());
+            }
+            let bytes = Dtype::F32.bytes();
+            let first = slice.offset() + elements.start * bytes;
+            let end = slice.offset() + elements.end * bytes;
+            let offset = first - first % alignment;
+            let size = std::num::NonZeroU64::new(end - offset);
+            let start = ((first - offset) / bytes) as u32;
+            (start, wgpu::BufferBinding { buffer: slice.buffer(), offset, size })
+        };
+        let (logits_start, logits) = window(logits, &dispatch.logits);
+        let (result_start, result) = window(result, &dispatch.result);
+        (Parameters { logits_start, result_start, ..dispatch.parameters }, Windows { logits, result })
+    }
+}
+
+struct Windows<'a> {
+    logits: wgpu::BufferBinding<'a>,
+    result: wgpu::BufferBinding<'a>,
+}
+
+/// One buffer for the parameters of all dispatches, `stride` bytes apart.
+pub(crate) fn uniform_buffer(device: &wgpu::Device, parameters: &[Parameters], stride: u64) -> wgpu::Buffer {
+    let mut bytes = vec![0; parameters.len() * stride as usize];
+    for (slot, parameters) in bytes.chunks_exact_mut(stride as usize).zip(parameters) {
+        slot[..size_of::<Parameters>()].copy_from_slice(bytemuck::bytes_of(parameters));
+    }
+    filled_buffer(device, "parameters", &bytes, wgpu::BufferUsages::UNIFORM)
+}
+
+/// A buffer that holds `bytes`, whose number is a multiple of four.
+pub(crate) fn filled_buffer(
+    device: &wgpu::Device,
+    label: &str,
+    bytes: &[u8],
+    usage: wgpu::BufferUsages,
+) -> wgpu::Buffer {
+    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(label),
+        size: (bytes.len() as u64).max(4),
+        usage,
+        mapped_at_creation: true,
+    });
+    // No view where the allocation failed, which the error scope around this reports.
+    if !bytes.is_empty()
+        && let Ok(mut view) = buffer.slice(..bytes.len() as u64).get_mapped_range_mut()
+    {
+        view.copy_from_slice(bytes);
+    }
+    buffer.unmap();
+    buffer
+}
+
+/// Whether a buffer range can hold `rows` for a shader.
+fn check_range(what: &'static str, slice: wgpu::BufferSlice<'_>, rows: &Rows) -> Result<()> {
+    let bytes = Dtype::F32.bytes();
+    if !slice.buffer().usage().contains(wgpu::BufferUsages::STORAGE) {
+        return Err(Error::BufferUsage { what, usage: "STORAGE" });
+    }
+    if slice.offset() % bytes != 0 {
+        return Err(Error::BufferMisaligned { what, offset: slice.offset(), alignment: bytes });
+    }
+    let needed = rows.extent().saturating_mul(bytes);
+    if needed > slice.size() {
+        return Err(Error::BufferTooSmall { what, needed, actual: slice.size() });
+    }
+    Ok(())
+}

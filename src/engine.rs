@@ -1,0 +1,125 @@
+//! Choosing where to run: a named device, or whichever serves best.
+
+use crate::{Cpu, Dtype, Error, Gpu, Result};
+
+/// Where to compute.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub enum Device {
+    /// A discrete or integrated GPU; the CPU where the only adapter is a software one or there is none,
+    /// and for element types that GPUs do not have.
+    #[default]
+    Auto,
+    /// The best adapter, a software one if there is no other.
+    Gpu,
+    /// The native CPU path.
+    Cpu,
+    /// The first adapter whose name contains this, in any case of letters.
+    Named(String),
+}
+
+impl Device {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// For a device asked for by kind or name: [`Error::NoAdapter`], [`Error::AdapterNotFound`],
+    /// [`Error::DeviceRefused`]. [`Device::Auto`] and [`Device::Cpu`] always open.
+    pub async fn open(&self) -> Result<Engine> {
+        match self {
+            Device::Cpu => Ok(Engine::new(Open::Cpu(Cpu::new()), "it was asked for")),
+            Device::Gpu => Ok(Engine::new(Open::Gpu(Gpu::new().await?), "it is the best adapter")),
+            Device::Named(name) => {
+                Ok(Engine::new(Open::Gpu(Gpu::named(name).await?), "it was asked for by name"))
+            }
+            Device::Auto => Ok(match Gpu::new().await {
+                Ok(gpu) if gpu.capabilities().software => {
+                    let why = format!("the only adapter, {}, computes on the CPU itself", gpu.info().name);
+                    Engine::new(Open::Cpu(Cpu::new()), why)
+                }
+                Ok(gpu) => Engine::new(Open::Either(gpu, Cpu::new()), "it is the best adapter"),
+                Err(Error::NoAdapter { .. }) => Engine::new(Open::Cpu(Cpu::new()), "there is no GPU adapter"),
+                Err(error) => Engine::new(Open::Cpu(Cpu::new()), error.to_string()),
+            }),
+        }
+    }
+
+    /// [`Device::open`], blocking.
+    ///
+    /// # Errors
+    /// As [`Device::open`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open_blocking(&self) -> Result<Engine> {
+        pollster::block_on(self.open())
+    }
+}
+
+/// An open device, or the pair of GPU and CPU behind [`Device::Auto`].
+///
+/// ```
+/// use wgpu_softmax::Device;
+/// let engine = Device::Auto.open_blocking()?;
+/// let p = engine.softmax_blocking(&[6.0_f32, 3.0], &[2], -1)?;
+/// approx::assert_relative_eq!(p[0], 0.95257413, max_relative = 1e-6);
+/// # Ok::<(), wgpu_softmax::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Engine {
+    open: Open,
+    why: String,
+}
+
+#[derive(Debug, Clone)]
+enum Open {
+    Gpu(Gpu),
+    Cpu(Cpu),
+    /// The GPU for what it computes, the CPU for the rest.
+    Either(Gpu, Cpu),
+}
+
+/// Which of the two computes.
+pub(crate) enum Choice<'a> {
+    Gpu(&'a Gpu),
+    Cpu(&'a Cpu),
+}
+
+impl Engine {
+    fn new(open: Open, why: impl Into<String>) -> Self {
+        Engine { open, why: why.into() }
+    }
+
+    pub(crate) fn choice_for(&self, dtype: Dtype) -> Choice<'_> {
+        match &self.open {
+            Open::Cpu(cpu) => Choice::Cpu(cpu),
+            Open::Either(_, cpu) if dtype != Dtype::F32 => Choice::Cpu(cpu),
+            Open::Gpu(gpu) | Open::Either(gpu, _) => Choice::Gpu(gpu),
+        }
+    }
+
+    /// The GPU, where one was opened.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        match &self.open {
+            Open::Gpu(gpu) | Open::Either(gpu, _) => Some(gpu),
+            Open::Cpu(_) => None,
+        }
+    }
+
+    /// Whether elements of this type are computed on the GPU.
+    pub fn uses_gpu(&self, dtype: Dtype) -> bool {
+        matches!(self.choice_for(dtype), Choice::Gpu(_))
+    }
+
+    /// The name of what computes elements of this type.
+    pub fn name(&self, dtype: Dtype) -> String {
+        match self.choice_for(dtype) {
+            Choice::Gpu(gpu) => gpu.info().name.clone(),
+            Choice::Cpu(cpu) => cpu.name(),
+        }
+    }
+
+    /// Why that one, for elements of this type.
+    pub fn why(&self, dtype: Dtype) -> String {
+        match &self.open {
+            Open::Either(..) if !self.uses_gpu(dtype) => format!("GPUs do not compute in {dtype}"),
+            _ => self.why.clone(),
+        }
+    }
+}

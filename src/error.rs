@@ -1,0 +1,224 @@
+//! What can go wrong, each with what was asked, what is allowed and what to do about it.
+
+use crate::{Dtype, Kernel, Op};
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every way in which an operation of this crate can fail.
+///
+/// Nothing in the library panics, prints or exits on a user's input or on trouble with a device: it
+/// ends in one of these.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An axis that the array does not have.
+    #[error(
+        "axis {axis} is out of range for an array of {rank} dimension(s): give one from {lowest} to {highest}",
+        lowest = -(*rank as isize), highest = *rank as isize - 1
+    )]
+    AxisOutOfRange {
+        /// The axis asked for; negative ones count from the end.
+        axis: isize,
+        /// How many dimensions the array has.
+        rank: usize,
+    },
+
+    /// The same axis was named twice.
+    #[error("axis {axis} is named more than once: name each axis a single time")]
+    AxisRepeated {
+        /// The axis that occurs again, counted from the front.
+        axis: usize,
+    },
+
+    /// A recorded operation was asked for axes that do not lie next to each other in memory.
+    #[error(
+        "axes {axes:?} of shape {shape:?} are not adjacent: a recorded operation works on the buffer as it \
+         lies, so transpose first, or use the one-call functions, which permute on the host"
+    )]
+    AxesNotAdjacent {
+        /// The axes, counted from the front.
+        axes: Vec<usize>,
+        /// The array's shape.
+        shape: Vec<usize>,
+    },
+
+    /// The data and the shape that was given for it disagree.
+    #[error(
+        "{what} holds {actual} element(s) where {expected} are needed: give a slice of exactly that length"
+    )]
+    LengthMismatch {
+        /// Which argument.
+        what: &'static str,
+        /// Elements that the shape asks for.
+        expected: u64,
+        /// Elements that were given.
+        actual: u64,
+    },
+
+    /// A product of sizes is more than 64 bits hold.
+    #[error(
+        "the sizes {sizes:?} multiply to more than 64-bit arithmetic holds: no memory has room for that array"
+    )]
+    SizeOverflow {
+        /// The factors.
+        sizes: Vec<u64>,
+    },
+
+    /// Rows that would overlap each other in memory.
+    #[error(
+        "a row pitch of {pitch} is less than the {needed} elements of one slab: use a pitch of at least that"
+    )]
+    PitchTooSmall {
+        /// The pitch asked for, in elements.
+        pitch: u64,
+        /// Elements from the first to the last one of a slab.
+        needed: u64,
+    },
+
+    /// The two operands of an operation do not have the same rows.
+    #[error(
+        "the result is laid out for {actual} where the operation writes {expected}: derive it with `Rows::result`"
+    )]
+    ResultRowsMismatch {
+        /// Outer × classes × inner that the operation writes.
+        expected: String,
+        /// Outer × classes × inner that was given.
+        actual: String,
+    },
+
+    /// No adapter was found at all.
+    #[error(
+        "no GPU adapter was found ({detail}): install a Vulkan, Metal or DX12 driver (mesa-vulkan-drivers is a \
+         software one), or run on the CPU with Device::Cpu or Device::Auto"
+    )]
+    NoAdapter {
+        /// What wgpu said.
+        detail: String,
+    },
+
+    /// No adapter has the name that was asked for.
+    #[error("no adapter's name contains {name:?}; there is: {}", list(available))]
+    AdapterNotFound {
+        /// The part of a name that was looked for.
+        name: String,
+        /// The names of the adapters that were found.
+        available: Vec<String>,
+    },
+
+    /// The adapter refused to hand out a device, or it cannot run compute shaders.
+    #[error("{adapter} gave no device ({detail}): update its driver, or choose another device")]
+    DeviceRefused {
+        /// The adapter's name.
+        adapter: String,
+        /// What wgpu said.
+        detail: String,
+    },
+
+    /// Elements of a type that the device does not compute with.
+    #[error("{device} does not compute in {dtype}: convert the logits to f32, or run on the CPU")]
+    UnsupportedDtype {
+        /// The element type asked for.
+        dtype: Dtype,
+        /// The device's name.
+        device: String,
+    },
+
+    /// A kernel was asked for by name that cannot serve these rows on this device.
+    #[error("kernel {kernel} cannot serve this: {why}; leave the choice to the plan, or take another kernel")]
+    KernelUnsuitable {
+        /// The kernel asked for.
+        kernel: Kernel,
+        /// What stands in its way.
+        why: String,
+    },
+
+    /// More than the device allows.
+    #[error("{what} needs {needed} where the device allows {limit}: {remedy}")]
+    LimitExceeded {
+        /// What is too large.
+        what: &'static str,
+        /// How much is needed.
+        needed: u64,
+        /// How much there may be.
+        limit: u64,
+        /// What to do.
+        remedy: &'static str,
+    },
+
+    /// An operation that has one value per row cannot overwrite its logits.
+    #[error("{op} has one value per row and cannot be done in place: give it a result buffer of its own")]
+    NotInPlace {
+        /// The operation.
+        op: Op,
+    },
+
+    /// Logits and result are ranges of one buffer.
+    #[error(
+        "logits and result are ranges of the same buffer, which a device refuses to read and write at once: use \
+         two buffers, or `prepare_in_place` where they are the same range"
+    )]
+    SameBuffer,
+
+    /// A buffer is too small for what was asked of it.
+    #[error("the {what} buffer range holds {actual} byte(s) where {needed} are needed: give a larger one")]
+    BufferTooSmall {
+        /// Which buffer.
+        what: &'static str,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes there.
+        actual: u64,
+    },
+
+    /// A buffer lacks a usage.
+    #[error("the {what} buffer was made without BufferUsages::{usage}: add it where the buffer is created")]
+    BufferUsage {
+        /// Which buffer.
+        what: &'static str,
+        /// The missing usage.
+        usage: &'static str,
+    },
+
+    /// A range of a buffer starts in the middle of an element.
+    #[error("the {what} buffer range starts at byte {offset}, which is no multiple of {alignment}: align it")]
+    BufferMisaligned {
+        /// Which buffer.
+        what: &'static str,
+        /// Where the range starts, in bytes.
+        offset: u64,
+        /// What it must be a multiple of.
+        alignment: u64,
+    },
+
+    /// Tensors or prepared operations of one context were given to another.
+    #[error("the tensor belongs to another Gpu: upload it again through the one that computes with it")]
+    ForeignTensor,
+
+    /// The device's memory is exhausted.
+    #[error("the device is out of memory ({detail}): free tensors, use smaller batches, or run on the CPU")]
+    OutOfMemory {
+        /// What the driver said.
+        detail: String,
+    },
+
+    /// The device is gone.
+    #[error(
+        "the device is lost ({detail}): make a new Gpu and upload again; nothing can be read from this one"
+    )]
+    DeviceLost {
+        /// What the driver said.
+        detail: String,
+    },
+
+    /// The device or its driver did something this crate did not expect.
+    #[error("the device reported an error: {detail}")]
+    Device {
+        /// What wgpu said.
+        detail: String,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}

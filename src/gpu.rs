@@ -1,0 +1,327 @@
+//! A device to compute on, owned or borrowed, with all that is made once for it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::kernels::exponential_check;
+use crate::pipelines::Pipelines;
+use crate::transfer::Workspace;
+use crate::wait::{Poller, Waiting};
+use crate::{Capabilities, Error, Result};
+
+/// A GPU that is ready to compute.
+///
+/// Cheap to clone and to share between threads: all clones use the same device, pipelines and staging
+/// memory. Async functions never block the thread that polls them; each has a blocking twin where blocking
+/// is possible (everywhere but in a browser).
+///
+/// ```no_run
+/// let gpu = wgpu_softmax::Gpu::new_blocking()?;
+/// let probabilities = gpu.softmax_blocking(&[1.25_f32, 2.44, 0.78, 0.12], &[1, 4], -1)?;
+/// # Ok::<(), wgpu_softmax::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Gpu {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    capabilities: Capabilities,
+    pipelines: Pipelines,
+    workspaces: Mutex<Vec<Workspace>>,
+    poller: OnceLock<Poller>,
+    trouble: Trouble,
+}
+
+/// What a device reported outside of any call of ours.
+#[derive(Clone, Default)]
+struct Trouble {
+    first: Arc<Mutex<Option<Error>>>,
+}
+
+impl Trouble {
+    fn report(&self, error: Error) {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    fn check(&self) -> Result<()> {
+        match &*self.first.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// wgpu's backends, as the `WGPU_BACKEND` environment variable allows them.
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+}
+
+impl Gpu {
+    /// Every adapter that wgpu finds, the ones [`Gpu::new`] prefers first: discrete, integrated, virtual,
+    /// software.
+    ///
+    /// In a browser this is empty: its adapters cannot be listed.
+    pub async fn adapters() -> Vec<wgpu::AdapterInfo> {
+        adapters().await.iter().map(wgpu::Adapter::get_info).collect()
+    }
+
+    /// [`Gpu::adapters`], blocking.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn adapters_blocking() -> Vec<wgpu::AdapterInfo> {
+        pollster::block_on(Gpu::adapters())
+    }
+
+    /// The best adapter there is, a software one if there is no other.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`], [`Error::DeviceRefused`].
+    pub async fn new() -> Result<Gpu> {
+        match adapters().await.into_iter().next() {
+            Some(adapter) => Gpu::from_adapter(&adapter).await,
+            None => {
+                let adapter = instance()
+                    .request_adapter(&wgpu::RequestAdapterOptions {
+                        power_preference: wgpu::PowerPreference::HighPerformance,
+                        ..Default::default()
+                    })
+                    .await
+                    .map_err(|error| Error::NoAdapter { detail: one_line(&error) })?;
+                Gpu::from_adapter(&adapter).await
+            }
+        }
+    }
+
+    /// [`Gpu::new`], blocking.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new_blocking() -> Result<Gpu> {
+        pollster::block_on(Gpu::new())
+    }
+
+    /// The first adapter whose name contains `name`, in any case of letters.
+    ///
+    /// # Errors
+    /// [`Error::AdapterNotFound`], which lists what there is; [`Error::DeviceRefused`].
+    pub async fn named(name: &str) -> Result<Gpu> {
+        let adapters = adapters().await;
+        let found =
+            |adapter: &&wgpu::Adapter| adapter.get_info().name.to_lowercase().contains(&name.to_lowercase());
+        match adapters.iter().find(found) {
+            Some(adapter) => Gpu::from_adapter(adapter).await,
+            None => Err(Error::AdapterNotFound {
+                name: name.to_string(),
+                available: adapters.iter().map(|adapter| adapter.get_info().name).collect(),
+            }),
+        }
+    }
+
+    /// [`Gpu::named`], blocking.
+    ///
+    /// # Errors
+    /// As [`Gpu::named`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn named_blocking(name: &str) -> Result<Gpu> {
+        pollster::block_on(Gpu::named(name))
+    }
+
+    /// A device of this adapter's, with all the limits it offers and with subgroups where it has them.
+    ///
+    /// # Errors
+    /// [`Error::DeviceRefused`].
+    pub async fn from_adapter(adapter: &wgpu::Adapter) -> Result<Gpu> {
+        let info = adapter.get_info();
+        let refused = |detail: String| Error::DeviceRefused { adapter: info.name.clone(), detail };
+        let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
+        if !adapter.get_downlevel_capabilities().flags.contains(compute) {
+            return Err(refused("it has no compute shaders".into()));
+        }
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("wgpu-softmax"),
+            required_features: adapter.features() & wgpu::Features::SUBGROUP,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
+        let (device, queue) =
+            adapter.request_device(&descriptor).await.map_err(|error| refused(one_line(&error)))?;
+
+        let trouble = Trouble::default();
+        let lost = trouble.clone();
+        device.set_device_lost_callback(move |reason, detail| {
+            lost.report(Error::DeviceLost { detail: format!("{reason:?}: {}", one_line(&detail)) });
+        });
+        let uncaptured = trouble.clone();
+        device.on_uncaptured_error(Arc::new(move |error| uncaptured.report(from_wgpu(error))));
+        Gpu::over(device, queue, trouble).await
+    }
+
+    /// The caller's own device: its limits and features are worked with as they are, its error handlers
+    /// stay the caller's.
+    ///
+    /// # Errors
+    /// Any that the device reports while its exponential is checked.
+    pub async fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu> {
+        Gpu::over(device, queue, Trouble::default()).await
+    }
+
+    /// [`Gpu::from_device`], blocking.
+    ///
+    /// # Errors
+    /// As [`Gpu::from_device`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn from_device_blocking(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu> {
+        pollster::block_on(Gpu::from_device(device, queue))
+    }
+
+    async fn over(device: wgpu::Device, queue: wgpu::Queue, trouble: Trouble) -> Result<Gpu> {
+        let info = device.adapter_info();
+        let subgroups =
+            device.features().contains(wgpu::Features::SUBGROUP).then_some(info.subgroup_min_size);
+        let software = info.device_type == wgpu::DeviceType::Cpu;
+        let mut capabilities = Capabilities::of(&info.name, &device.limits(), subgroups, software);
+        let gpu = |capabilities: &Capabilities| Gpu {
+            shared: Arc::new(Shared {
+                device: device.clone(),
+                queue: queue.clone(),
+                info: info.clone(),
+                capabilities: capabilities.clone(),
+                pipelines: Pipelines::default(),
+                workspaces: Mutex::default(),
+                poller: OnceLock::new(),
+                trouble: trouble.clone(),
+            }),
+        };
+        let as_written = gpu(&capabilities);
+        if as_written.exponential_error().await? <= exponential_check::TOLERATED {
+            return Ok(as_written);
+        }
+        capabilities.hide_intermediates = true;
+        Ok(gpu(&capabilities))
+    }
+
+    /// The largest error of this device's exponential, in units of 2⁻²⁴, over the points of the check.
+    async fn exponential_error(&self) -> Result<f64> {
+        let points = exponential_check::points();
+        let answers = self.check_exponential(&points, Waiting::default()).await?;
+        Ok(exponential_check::worst_error(&points, &answers))
+    }
+
+    /// The adapter's name, driver and backend.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.shared.info
+    }
+
+    /// What plans for this device go by.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.shared.capabilities
+    }
+
+    /// The device that this context computes on.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.shared.device
+    }
+
+    /// The queue that this context submits to.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.shared.queue
+    }
+
+    pub(crate) fn pipelines(&self) -> &Pipelines {
+        &self.shared.pipelines
+    }
+
+    pub(crate) fn same_context(&self, other: &Gpu) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Fails where the device is lost or reported an error of its own accord.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.shared.trouble.check()
+    }
+
+    /// Runs `work`, which talks to the device, and turns what the device has against it into an error.
+    pub(crate) fn guarded<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.check()?;
+        let filters =
+            [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
+        let scopes = filters.map(|filter| self.device().push_error_scope(filter));
+        let outcome = work();
+        let mut reported = None;
+        // Scopes nest, and the future of a native one is ready as soon as it is popped.
+        for scope in scopes.into_iter().rev() {
+            let popped = scope.pop();
+            #[cfg(not(target_arch = "wasm32"))]
+            if let Some(error) = pollster::block_on(popped) {
+                reported = Some(from_wgpu(error));
+            }
+            #[cfg(target_arch = "wasm32")]
+            drop(popped);
+        }
+        self.check()?;
+        match reported {
+            Some(error) => Err(error),
+            None => outcome,
+        }
+    }
+
+    pub(crate) fn poller(&self) -> &Poller {
+        self.shared.poller.get_or_init(|| Poller::new(self.device().clone()))
+    }
+
+    /// Staging memory that an earlier call left behind, or none yet.
+    pub(crate) fn borrow_workspace(&self) -> Workspace {
+        self.shared.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Keeps staging memory for the next call.
+    pub(crate) fn return_workspace(&self, workspace: Workspace) {
+        self.shared.workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+    }
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gpu").field("capabilities", self.capabilities()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+async fn adapters() -> Vec<wgpu::Adapter> {
+    let mut adapters = instance().enumerate_adapters(wgpu::Backends::all()).await;
+    adapters.sort_by_key(|adapter| preference(&adapter.get_info()));
+    adapters
+}
+
+#[cfg(target_arch = "wasm32")]
+async fn adapters() -> Vec<wgpu::Adapter> {
+    Vec::new()
+}
+
+fn preference(info: &wgpu::AdapterInfo) -> u32 {
+    match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+/// What wgpu reports, as this crate's error.
+fn from_wgpu(error: wgpu::Error) -> Error {
+    let detail = one_line(&error);
+    match error {
+        wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { detail },
+        _ => Error::Device { detail },
+    }
+}
+
+/// wgpu's messages run over several lines; an error of ours is one.
+pub(crate) fn one_line(message: &dyn fmt::Display) -> String {
+    message.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}

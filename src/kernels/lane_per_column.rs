@@ -1,0 +1,31 @@
+//! An axis that is not the last: one lane per row, neighbouring lanes on neighbouring rows.
+//!
+//! * Serves any inner size; rows as long as one invocation may walk ([`LONGEST`]).
+//! * Reads every logit three times (a block's second reading comes from the cache), two without a result
+//!   per element.
+//! * Without subgroups it also serves the shortest rows of an axis that is the last.
+
+use super::{Entry, Geometry, Meeting, Role, workgroup_up_to};
+use crate::Capabilities;
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "lane_per_column",
+    source: include_str!("../../shaders/kernels/lane_per_column.wgsl"),
+    role: Role::Whole,
+};
+
+/// The longest row: three readings of it stay below [`MOST_TURNS`](super::MOST_TURNS).
+pub(crate) const LONGEST: u64 = 16_384;
+
+/// The longest row of a last axis that is served without subgroups.
+pub(crate) const LONGEST_LAST_AXIS: u64 = 32;
+
+/// Classes in a chunk, here and where the column is split: by the row's length alone.
+pub(crate) fn chunk(classes: u64) -> u64 {
+    classes.div_ceil(1024).next_power_of_two().clamp(1024, LONGEST)
+}
+
+pub(crate) fn geometry(capabilities: &Capabilities) -> Geometry {
+    let workgroup = workgroup_up_to(64, capabilities);
+    Geometry { workgroup, lanes: 1, held: None, meeting: Meeting::Alone }
+}

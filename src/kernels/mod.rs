@@ -1,0 +1,134 @@
+//! The kernels: one file here for every entry point in `shaders/kernels/`, of the same name.
+//!
+//! Each states what it needs, how it lays rows on the machine and what it moves, and turns a row length
+//! into a [`Geometry`]. None of them touches a device.
+
+use std::fmt;
+
+use crate::Capabilities;
+
+pub(crate) mod exponential_check;
+pub(crate) mod lane_per_column;
+pub(crate) mod split_column_statistics;
+pub(crate) mod split_column_write;
+pub(crate) mod split_row_statistics;
+pub(crate) mod split_row_write;
+pub(crate) mod subgroup_per_row;
+pub(crate) mod workgroup_per_row;
+
+/// How rows are laid on the machine.
+///
+/// The plan chooses; [`Options::kernel`](crate::Options::kernel) overrides it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kernel {
+    /// Short rows: a subgroup, or a part of one, takes a row and meets in shuffles.
+    SubgroupPerRow,
+    /// A workgroup takes a row.
+    WorkgroupPerRow,
+    /// Rows too long for one workgroup or one lane, or longer than a binding: statistics of chunks
+    /// first, then the chunks' results.
+    SplitRow,
+    /// One lane walks one row: for an axis that is not the last.
+    LanePerColumn,
+}
+
+impl Kernel {
+    /// All kernels, shortest rows first.
+    pub const ALL: [Kernel; 4] =
+        [Kernel::SubgroupPerRow, Kernel::WorkgroupPerRow, Kernel::SplitRow, Kernel::LanePerColumn];
+
+    /// The name used in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kernel::SubgroupPerRow => "subgroup_per_row",
+            Kernel::WorkgroupPerRow => "workgroup_per_row",
+            Kernel::SplitRow => "split_row",
+            Kernel::LanePerColumn => "lane_per_column",
+        }
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An entry point: its name, which is its file's, and its text.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) source: &'static str,
+    /// What it does with the buffers beside its parameters.
+    pub(crate) role: Role,
+}
+
+/// What an entry point does, which decides on its bindings and on the shader parts it is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Logits in, result out.
+    Whole,
+    /// Logits in, partial statistics out.
+    Statistics,
+    /// Partial statistics and logits in, result out.
+    Write,
+    /// The device's exponential, at points given as logits.
+    Check,
+}
+
+/// How the lanes that share a row find its maximum and its sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Meeting {
+    /// They don't: a lane has the row to itself.
+    Alone,
+    /// By subgroup shuffles alone.
+    Subgroup,
+    /// Through workgroup memory.
+    Workgroup,
+    /// By shuffles among this many neighbours, then through workgroup memory.
+    WorkgroupBySubgroups {
+        /// The device's smallest subgroup.
+        shuffled: u32,
+    },
+}
+
+/// How one entry point is laid on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Geometry {
+    /// Invocations in a workgroup.
+    pub(crate) workgroup: u32,
+    /// Invocations that share a row.
+    pub(crate) lanes: u32,
+    /// Logits that a lane keeps in registers; `None` where it reads them anew in each pass.
+    pub(crate) held: Option<u32>,
+    /// How the lanes of a row meet.
+    pub(crate) meeting: Meeting,
+}
+
+/// The most logits that a lane keeps in registers.
+pub(crate) const MOST_HELD: u64 = 32;
+
+/// Turns that one invocation takes at most, all of its loops together: a software driver (lavapipe)
+/// ends an invocation after 65,535 without a word.
+pub(crate) const MOST_TURNS: u64 = 60_000;
+
+/// The largest power of two that is at most `limit` invocations and fits the device.
+pub(crate) fn workgroup_up_to(limit: u32, capabilities: &Capabilities) -> u32 {
+    let most = limit.min(capabilities.max_invocations).max(1);
+    1 << most.ilog2()
+}
+
+/// What a lane keeps of a row: a power of two of logits, so that few pipelines serve all lengths.
+pub(crate) fn held(per_lane: u64) -> Option<u32> {
+    let rounded = per_lane.max(1).next_power_of_two();
+    (rounded <= MOST_HELD).then_some(rounded as u32)
+}
+
+/// How the lanes of a workgroup meet on this device.
+pub(crate) fn workgroup_meeting(lanes: u32, capabilities: &Capabilities) -> Meeting {
+    match capabilities.subgroup_lanes {
+        Some(size) if size > 1 && lanes > 1 => Meeting::WorkgroupBySubgroups { shuffled: size.min(lanes) },
+        _ => Meeting::Workgroup,
+    }
+}

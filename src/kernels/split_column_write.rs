@@ -1,0 +1,13 @@
+//! Long columns, second half: a lane per chunk of each column joins the column's partial statistics and
+//! finishes the chunk.
+//!
+//! * Runs after [`split_column_statistics`](super::split_column_statistics) in the same pass.
+//! * Reads 16 bytes per chunk of the column and every logit once; writes the result.
+
+use super::{Entry, Role};
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "split_column_write",
+    source: include_str!("../../shaders/kernels/split_column_write.wgsl"),
+    role: Role::Write,
+};

@@ -1,0 +1,13 @@
+//! Long rows, second half: a workgroup per chunk joins its row's partial statistics and finishes the chunk.
+//!
+//! * Runs after [`split_row_statistics`](super::split_row_statistics) in the same pass, with the same
+//!   geometry.
+//! * Reads 16 bytes per chunk of the row and every logit once; writes the result.
+
+use super::{Entry, Role};
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "split_row_write",
+    source: include_str!("../../shaders/kernels/split_row_write.wgsl"),
+    role: Role::Write,
+};

@@ -1,0 +1,37 @@
+//! Short rows, several per workgroup, without workgroup memory.
+//!
+//! * Needs subgroups.
+//! * A power of two of lanes, at most the device's smallest subgroup, shares a row: lane l of L takes the
+//!   classes l, l + L, …, about four each for the shortest rows.
+//! * Reads every logit once where a lane holds at most [`MOST_HELD`] of them, otherwise once per pass.
+
+use super::{Entry, Geometry, MOST_HELD, MOST_TURNS, Meeting, Role, held, workgroup_up_to};
+use crate::Capabilities;
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "subgroup_per_row",
+    source: include_str!("../../shaders/kernels/subgroup_per_row.wgsl"),
+    role: Role::Whole,
+};
+
+/// The longest row that this kernel is chosen for.
+///
+/// A software adapter has no use for more lanes than one subgroup, and pays dearly for every barrier.
+pub(crate) fn longest(capabilities: &Capabilities) -> u64 {
+    let lanes = u64::from(capabilities.subgroup_lanes.unwrap_or(0));
+    if capabilities.software { 16_384.min(lanes * 2048) } else { lanes * MOST_HELD }
+}
+
+pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Result<Geometry, String> {
+    let Some(subgroup) = capabilities.subgroup_lanes else {
+        return Err("the device has no subgroup operations".into());
+    };
+    let wanted = classes.div_ceil(4).clamp(1, u64::from(subgroup)) as u32;
+    let lanes = wanted.next_power_of_two();
+    let per_lane = classes.div_ceil(u64::from(lanes));
+    if per_lane * 3 + per_lane / 16 > MOST_TURNS {
+        return Err(format!("{classes} classes are too many for the {lanes} lanes of a subgroup"));
+    }
+    let workgroup = workgroup_up_to(256, capabilities).max(lanes);
+    Ok(Geometry { workgroup, lanes, held: held(per_lane), meeting: Meeting::Subgroup })
+}

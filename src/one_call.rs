@@ -1,0 +1,369 @@
+//! The third level's public face: a slice in, a vector out, on a GPU, on the CPU, or on whichever is better.
+
+use crate::arrangement::Arrangement;
+use crate::rows::result_shape;
+use crate::tensor::check_length;
+use crate::wait::Waiting;
+use crate::{Axes, Cpu, Element, Engine, Error, Gpu, Op, Options, Progress, Result};
+
+/// What a call is about: C-ordered logits of a shape, and the axes to normalise along.
+struct Request<'a, T> {
+    op: Op,
+    logits: &'a [T],
+    shape: &'a [usize],
+    axes: Axes,
+    options: Options,
+}
+
+impl<T: Element> Request<'_, T> {
+    fn result_elements(&self) -> Result<usize> {
+        Ok(result_shape(self.op, self.shape, &self.axes, false)?.iter().product())
+    }
+
+    /// The rows, once logits and result are known to be as long as they have to be.
+    fn arrangement(&self, result: &[T]) -> Result<Arrangement> {
+        let arrangement = Arrangement::new(self.shape, &self.axes)?;
+        check_length("the logits' slice", arrangement.rows.elements(), self.logits.len() as u64)?;
+        check_length("the result's slice", arrangement.rows.result(self.op).elements(), result.len() as u64)?;
+        Ok(arrangement)
+    }
+}
+
+impl Gpu {
+    async fn answer<T: Element>(
+        &self,
+        request: &Request<'_, T>,
+        result: &mut [T],
+        waiting: Waiting,
+        observe: impl FnMut(Progress),
+    ) -> Result<()> {
+        let arrangement = request.arrangement(result)?;
+        let (Ok(logits), Ok(result)) =
+            (bytemuck::try_cast_slice(request.logits), bytemuck::try_cast_slice_mut::<T, f32>(result))
+        else {
+            return Err(self.refuse::<T>());
+        };
+        if T::DTYPE != crate::Dtype::F32 {
+            return Err(self.refuse::<T>());
+        }
+        self.transfer(request.op, logits, &arrangement, &request.options, result, waiting, observe).await
+    }
+
+    fn refuse<T: Element>(&self) -> Error {
+        Error::UnsupportedDtype { dtype: T::DTYPE, device: self.capabilities().name.clone() }
+    }
+}
+
+impl Cpu {
+    fn answer<T: Element>(
+        &self,
+        request: &Request<'_, T>,
+        result: &mut [T],
+        mut observe: impl FnMut(Progress),
+    ) -> Result<()> {
+        let arrangement = request.arrangement(result)?;
+        let total = arrangement.rows.elements();
+        let compute =
+            self.compute_arranged(request.op, request.logits, &arrangement, result, &request.options);
+        observe(Progress { done: total, total, compute, ..Progress::default() });
+        Ok(())
+    }
+
+    /// Computes `op` along `axes` of a C-ordered array.
+    ///
+    /// ```
+    /// use wgpu_softmax::{Cpu, Op, Options};
+    /// let sums = Cpu::new().compute(Op::LogSumExp, &[0.0, 0.0, 1.0, 3.0], &[2, 2], -1, &Options::default())?;
+    /// approx::assert_relative_eq!(sums[0], 2f64.ln());
+    /// # Ok::<(), wgpu_softmax::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::AxisOutOfRange`], [`Error::AxisRepeated`], [`Error::LengthMismatch`], [`Error::SizeOverflow`].
+    pub fn compute<T: Element>(
+        &self,
+        op: Op,
+        logits: &[T],
+        shape: &[usize],
+        axes: impl Into<Axes>,
+        options: &Options,
+    ) -> Result<Vec<T>> {
+        let request = Request { op, logits, shape, axes: axes.into(), options: *options };
+        // The lengths are checked before anything as large as them is allocated.
+        let arrangement = Arrangement::new(shape, &request.axes)?;
+        check_length("the logits' slice", arrangement.rows.elements(), logits.len() as u64)?;
+        let mut result = vec![T::default(); request.result_elements()?];
+        self.answer(&request, &mut result, |_| {})?;
+        Ok(result)
+    }
+
+    /// [`Cpu::compute`] into the caller's memory.
+    ///
+    /// # Errors
+    /// As [`Cpu::compute`].
+    pub fn compute_into<T: Element>(
+        &self,
+        op: Op,
+        logits: &[T],
+        shape: &[usize],
+        axes: impl Into<Axes>,
+        options: &Options,
+        result: &mut [T],
+    ) -> Result<()> {
+        self.answer(&Request { op, logits, shape, axes: axes.into(), options: *options }, result, |_| {})
+    }
+
+    /// Probabilities along `axes`.
+    ///
+    /// # Errors
+    /// As [`Cpu::compute`].
+    pub fn softmax<T: Element>(
+        &self,
+        logits: &[T],
+        shape: &[usize],
+        axes: impl Into<Axes>,
+    ) -> Result<Vec<T>> {
+        self.compute(Op::Softmax, logits, shape, axes, &Options::default())
+    }
+
+    /// The logarithms of the probabilities along `axes`.
+    ///
+    /// # Errors
+    /// As [`Cpu::compute`].
+    pub fn log_softmax<T: Element>(
+        &self,
+        logits: &[T],
+        shape: &[usize],
+        axes: impl Into<Axes>,
+    ) -> Result<Vec<T>> {
+        self.compute(Op::LogSoftmax, logits, shape, axes, &Options::default())
+    }
+
+    /// log Σ exp along `axes`, which the result no longer has.
+    ///
+    /// # Errors
+    /// As [`Cpu::compute`].
+    pub fn log_sum_exp<T: Element>(
+        &self,
+        logits: &[T],
+        shape: &[usize],
+        axes: impl Into<Axes>,
+    ) -> Result<Vec<T>> {
+        self.compute(Op::LogSumExp, logits, shape, axes, &Options::default())
+    }
+}
+
+impl Engine {
+    async fn answer<T: Element>(
+        &self,
+        request: &Request<'_, T>,
+        result: &mut [T],
+        waiting: Waiting,
+        observe: impl FnMut(Progress),
+    ) -> Result<()> {
+        match self.choice_for(T::DTYPE) {
+            crate::engine::Choice::Gpu(gpu) => gpu.answer(request, result, waiting, observe).await,
+            crate::engine::Choice::Cpu(cpu) => cpu.answer(request, result, observe),
+        }
+    }
+}
+
+/// The calls that a GPU and an engine have alike: async, and blocking where that is possible.
+macro_rules! calls {
+    ($device:ident, $example:literal) => {
+        impl $device {
+            async fn collect<T: Element>(&self, request: Request<'_, T>, waiting: Waiting) -> Result<Vec<T>> {
+                // The lengths are checked before anything as large as them is allocated.
+                let arrangement = Arrangement::new(request.shape, &request.axes)?;
+                check_length("the logits' slice", arrangement.rows.elements(), request.logits.len() as u64)?;
+                let mut result = vec![T::default(); request.result_elements()?];
+                self.answer(&request, &mut result, waiting, |_| {}).await?;
+                Ok(result)
+            }
+
+            /// Computes `op` along `axes` of a C-ordered array.
+            ///
+            /// Axes that are not adjacent are permuted on the host. Work beyond 64 MiB of logits goes window
+            /// by window, so it may be larger than the device's buffers.
+            ///
+            /// # Errors
+            /// [`Error::AxisOutOfRange`], [`Error::AxisRepeated`], [`Error::LengthMismatch`],
+            /// [`Error::SizeOverflow`], [`Error::UnsupportedDtype`] for f64 on a GPU,
+            /// [`Error::LimitExceeded`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+            pub async fn compute<T: Element>(
+                &self,
+                op: Op,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+                options: &Options,
+            ) -> Result<Vec<T>> {
+                let request = Request { op, logits, shape, axes: axes.into(), options: *options };
+                self.collect(request, Waiting::default()).await
+            }
+
+            /// Computes as `compute` does, into the caller's memory: a second such call allocates no memory
+            /// for data, on the host or on the device.
+            ///
+            /// # Errors
+            /// As `compute`.
+            pub async fn compute_into<T: Element>(
+                &self,
+                op: Op,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+                options: &Options,
+                result: &mut [T],
+            ) -> Result<()> {
+                let request = Request { op, logits, shape, axes: axes.into(), options: *options };
+                self.answer(&request, result, Waiting::default(), |_| {}).await
+            }
+
+            /// Probabilities along `axes`.
+            ///
+            /// # Errors
+            /// As `compute`.
+            pub async fn softmax<T: Element>(
+                &self,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+            ) -> Result<Vec<T>> {
+                self.compute(Op::Softmax, logits, shape, axes, &Options::default()).await
+            }
+
+            /// The logarithms of the probabilities along `axes`.
+            ///
+            /// # Errors
+            /// As `compute`.
+            pub async fn log_softmax<T: Element>(
+                &self,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+            ) -> Result<Vec<T>> {
+                self.compute(Op::LogSoftmax, logits, shape, axes, &Options::default()).await
+            }
+
+            /// log Σ exp along `axes`, which the result no longer has.
+            ///
+            /// # Errors
+            /// As `compute`.
+            pub async fn log_sum_exp<T: Element>(
+                &self,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+            ) -> Result<Vec<T>> {
+                self.compute(Op::LogSumExp, logits, shape, axes, &Options::default()).await
+            }
+        }
+
+        #[cfg(not(target_arch = "wasm32"))]
+        impl $device {
+            /// `compute`, blocking.
+            ///
+            /// ```
+            #[doc = $example]
+            /// use wgpu_softmax::{Op, Options};
+            /// let logits = [1.0_f32, 2.0, 0.0, 0.5, 1.5, 2.5];
+            /// let p = device.compute_blocking(Op::Softmax, &logits, &[2, 3], 1, &Options::default())?;
+            /// approx::assert_relative_eq!(p[5], 0.66524096, max_relative = 1e-6);
+            /// # Ok::<(), wgpu_softmax::Error>(())
+            /// ```
+            ///
+            /// # Errors
+            /// As `compute`.
+            pub fn compute_blocking<T: Element>(
+                &self,
+                op: Op,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+                options: &Options,
+            ) -> Result<Vec<T>> {
+                let request = Request { op, logits, shape, axes: axes.into(), options: *options };
+                pollster::block_on(self.collect(request, Waiting::Here))
+            }
+
+            /// `compute_into`, blocking.
+            ///
+            /// # Errors
+            /// As `compute`.
+            pub fn compute_into_blocking<T: Element>(
+                &self,
+                op: Op,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+                options: &Options,
+                result: &mut [T],
+            ) -> Result<()> {
+                self.compute_observed_blocking(op, logits, shape, axes, options, result, |_| {})
+            }
+
+            /// `compute_into`, blocking, which tells `observe` how far it has come and where the time went,
+            /// at least once, the last time at the end.
+            ///
+            /// # Errors
+            /// As `compute`.
+            #[expect(clippy::too_many_arguments, reason = "compute_into's, and who watches")]
+            pub fn compute_observed_blocking<T: Element>(
+                &self,
+                op: Op,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+                options: &Options,
+                result: &mut [T],
+                observe: impl FnMut(Progress),
+            ) -> Result<()> {
+                let request = Request { op, logits, shape, axes: axes.into(), options: *options };
+                pollster::block_on(self.answer(&request, result, Waiting::Here, observe))
+            }
+
+            /// `softmax`, blocking.
+            ///
+            /// # Errors
+            /// As `compute`.
+            pub fn softmax_blocking<T: Element>(
+                &self,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+            ) -> Result<Vec<T>> {
+                self.compute_blocking(Op::Softmax, logits, shape, axes, &Options::default())
+            }
+
+            /// `log_softmax`, blocking.
+            ///
+            /// # Errors
+            /// As `compute`.
+            pub fn log_softmax_blocking<T: Element>(
+                &self,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+            ) -> Result<Vec<T>> {
+                self.compute_blocking(Op::LogSoftmax, logits, shape, axes, &Options::default())
+            }
+
+            /// `log_sum_exp`, blocking.
+            ///
+            /// # Errors
+            /// As `compute`.
+            pub fn log_sum_exp_blocking<T: Element>(
+                &self,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+            ) -> Result<Vec<T>> {
+                self.compute_blocking(Op::LogSumExp, logits, shape, axes, &Options::default())
+            }
+        }
+    };
+}
+
+calls!(Gpu, "# let Ok(device) = wgpu_softmax::Gpu::new_blocking() else { return Ok(()) };");
+calls!(Engine, "let device = wgpu_softmax::Device::Auto.open_blocking()?;");

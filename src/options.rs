@@ -1,0 +1,61 @@
+//! What a caller may choose beyond the operation and the axis.
+
+use crate::Kernel;
+
+/// How exact the answer must be; the [bounds](crate#accuracy) of both are asserted by tests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Within a few units in the last place on every device.
+    #[default]
+    Accurate,
+    /// The device's own exponential, whose error grows with the distance from the row's maximum.
+    Fast,
+}
+
+/// What a row becomes in which no class takes part: all of it −∞.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum FullyMasked {
+    /// NaN, as the definition 0 / 0 has it.
+    #[default]
+    Nan,
+    /// No probability anywhere: 0, and −∞ for its logarithm.
+    Zero,
+}
+
+/// Choices that have a good default.
+///
+/// ```
+/// use wgpu_softmax::{Options, Precision};
+/// let options = Options::default().precision(Precision::Fast);
+/// assert_eq!(options.precision, Precision::Fast);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Options {
+    /// Accuracy against speed.
+    pub precision: Precision,
+    /// The answer for rows of nothing but −∞.
+    pub fully_masked: FullyMasked,
+    /// A kernel to use instead of the one the plan would choose; an error where it cannot serve.
+    pub kernel: Option<Kernel>,
+}
+
+impl Options {
+    /// Sets [`Options::precision`].
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Sets [`Options::fully_masked`].
+    pub fn fully_masked(mut self, fully_masked: FullyMasked) -> Self {
+        self.fully_masked = fully_masked;
+        self
+    }
+
+    /// Sets [`Options::kernel`].
+    pub fn kernel(mut self, kernel: Kernel) -> Self {
+        self.kernel = Some(kernel);
+        self
+    }
+}

@@ -1,0 +1,591 @@
+//! The plan: which kernel, which grid, which windows of the buffers, how many bytes, and why.
+//!
+//! A plan is a pure function of rows, operation, dtype, options and capabilities. It touches no device, so
+//! shapes that no memory holds are planned in the tests. Kernel and chunks go by the row's length and the
+//! device alone, never by how many rows there are: that is what makes a row's bits the same alone and in a
+//! batch of a million. (The one exception says so where it is made: a column of which not even one chunk
+//! fits a binding.)
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::kernels::{
+    Entry, Geometry, Kernel, lane_per_column, split_column_statistics, split_column_write,
+    split_row_statistics, split_row_write, subgroup_per_row, workgroup_per_row,
+};
+use crate::{Capabilities, Dtype, Error, Op, Options, Output, Result, Rows};
+
+/// Bytes of the statistics of one part of a row.
+const PARTIAL_BYTES: u64 = 16;
+
+/// More dispatches than this are a mistake in the shape rather than a plan.
+const MOST_DISPATCHES: u64 = 1 << 20;
+
+/// What one dispatch is told: the uniform buffer of every shader, field for field (`parameters.wgsl`).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub(crate) struct Parameters {
+    pub(crate) slabs: u32,
+    pub(crate) classes: u32,
+    pub(crate) inner: u32,
+    pub(crate) columns: u32,
+    pub(crate) logits_start: u32,
+    pub(crate) logits_pitch: u32,
+    pub(crate) result_start: u32,
+    pub(crate) result_pitch: u32,
+    pub(crate) chunk: u32,
+    pub(crate) chunks: u32,
+    pub(crate) first_chunk: u32,
+    pub(crate) chunks_here: u32,
+    pub(crate) grid_width: u32,
+    pub(crate) fully_masked: u32,
+    pub(crate) zero: u32,
+    pub(crate) unused: u32,
+}
+
+/// One dispatch of a plan: an entry point over one window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dispatch {
+    /// Which of the plan's stages.
+    pub(crate) stage: usize,
+    /// Workgroups in x and y.
+    pub(crate) grid: [u32; 2],
+    /// Elements of the logits' range that the window covers.
+    pub(crate) logits: Range<u64>,
+    /// Elements of the result's range that the window covers; empty where only statistics are written.
+    pub(crate) result: Range<u64>,
+    /// All but where the windows start in their bindings.
+    pub(crate) parameters: Parameters,
+}
+
+/// An entry point with its layout on the machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stage {
+    pub(crate) entry: &'static Entry,
+    pub(crate) geometry: Geometry,
+}
+
+/// How an operation will run on a device.
+///
+/// ```
+/// use wgpu_softmax::{Capabilities, Dtype, Kernel, Op, Options, Plan, Rows};
+/// let rows = Rows::batch(1 << 20, 50_257)?;
+/// let plan = Plan::new(Op::Softmax, Dtype::F32, &rows, &Options::default(), &Capabilities::webgpu_defaults())?;
+/// assert_eq!(plan.kernel(), Kernel::SplitRow);
+/// println!("{plan}");
+/// # Ok::<(), wgpu_softmax::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub(crate) op: Op,
+    pub(crate) dtype: Dtype,
+    pub(crate) rows: Rows,
+    pub(crate) result: Rows,
+    pub(crate) options: Options,
+    pub(crate) stages: Vec<Stage>,
+    pub(crate) dispatches: Vec<Dispatch>,
+    pub(crate) partial_bytes: u64,
+    kernel: Kernel,
+    why: String,
+    windows: u64,
+    chunk: u64,
+    chunks: u64,
+}
+
+/// A part of the rows that is worked on in one go.
+#[derive(Debug, Clone)]
+struct Window {
+    slabs: Range<u64>,
+    chunks: Range<u64>,
+    columns: Range<u64>,
+}
+
+impl Plan {
+    /// Plans `op` over `rows`, with a compact result.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedDtype`], [`Error::KernelUnsuitable`], [`Error::LimitExceeded`].
+    pub fn new(
+        op: Op,
+        dtype: Dtype,
+        rows: &Rows,
+        options: &Options,
+        capabilities: &Capabilities,
+    ) -> Result<Plan> {
+        Plan::with_result(op, dtype, rows, &rows.result(op), options, capabilities)
+    }
+
+    /// Plans `op` over `rows`, with the result laid out as `result` says (its sizes are those of
+    /// [`Rows::result`], its pitch and offset the caller's).
+    ///
+    /// # Errors
+    /// As [`Plan::new`], and [`Error::ResultRowsMismatch`].
+    pub fn with_result(
+        op: Op,
+        dtype: Dtype,
+        rows: &Rows,
+        result: &Rows,
+        options: &Options,
+        capabilities: &Capabilities,
+    ) -> Result<Plan> {
+        if dtype != Dtype::F32 {
+            return Err(Error::UnsupportedDtype { dtype, device: capabilities.name.clone() });
+        }
+        let written = rows.result(op);
+        if (written.outer(), written.classes(), written.inner())
+            != (result.outer(), result.classes(), result.inner())
+        {
+            return Err(Error::ResultRowsMismatch {
+                expected: written.to_string(),
+                actual: result.to_string(),
+            });
+        }
+        check_32_bits("the number of classes in a row", rows.classes())?;
+        check_32_bits("the distance between two classes of a row", rows.inner())?;
+
+        let (kernel, why) = choose(rows, options, capabilities);
+        let (stages, chunk) = lay_out(kernel, rows, capabilities)?;
+        let mut plan = Plan {
+            op,
+            dtype,
+            rows: *rows,
+            result: *result,
+            options: *options,
+            stages,
+            dispatches: Vec::new(),
+            partial_bytes: 0,
+            kernel,
+            why,
+            windows: 0,
+            chunk,
+            chunks: rows.classes().div_ceil(chunk),
+        };
+        if rows.count() > 0 && written.elements() > 0 {
+            plan.cut(capabilities)?;
+        }
+        Ok(plan)
+    }
+
+    /// The kernel that serves these rows.
+    pub fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
+    /// Why that one.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Windows of the buffers that are worked on one after the other.
+    pub fn windows(&self) -> u64 {
+        self.windows
+    }
+
+    /// Dispatches, all of them in one compute pass.
+    pub fn dispatches(&self) -> usize {
+        self.dispatches.len()
+    }
+
+    /// Bytes of device memory for the statistics between two dispatches.
+    pub fn scratch_bytes(&self) -> u64 {
+        self.partial_bytes
+    }
+
+    /// Bytes that have to be read and written at the least: each logit and each result once.
+    pub fn floor_bytes(&self) -> u64 {
+        (self.rows.elements() + self.result.elements()) * self.dtype.bytes()
+    }
+
+    /// Bytes that the kernel asks the memory for; repeated readings may come from a cache.
+    pub fn moved_bytes(&self) -> u64 {
+        let held = self.stages.iter().all(|stage| stage.geometry.held.is_some());
+        let readings = match (held, self.op.output()) {
+            (true, _) => 1,
+            (false, Output::PerElement) => 3,
+            (false, Output::PerRow) => 2,
+        };
+        let partials =
+            if self.stages.len() == 2 { self.rows.count() * self.chunks * PARTIAL_BYTES } else { 0 };
+        (readings * self.rows.elements() + self.result.elements()) * self.dtype.bytes() + 2 * partials
+    }
+
+    /// Cuts the rows into windows, and the windows into dispatches.
+    fn cut(&mut self, capabilities: &Capabilities) -> Result<()> {
+        let limit = capabilities.binding_elements(self.dtype.bytes());
+        let (classes, inner, outer) = (self.rows.classes(), self.rows.inner(), self.rows.outer());
+        let pitch = self.rows.pitch().max(self.result.pitch());
+        let partials_limit = capabilities.binding_bytes / PARTIAL_BYTES;
+        let slab = classes * inner;
+
+        let mut windows = Vec::new();
+        if slab <= limit {
+            let by_memory = if outer == 1 { 1 } else { 1 + (limit - slab) / pitch.max(1) };
+            let by_partials =
+                if self.stages.len() == 2 { partials_limit / (self.chunks * inner) } else { u64::MAX };
+            let by_grid = self.slabs_of_one_grid(capabilities);
+            let slabs = by_memory.min(by_partials).min(by_grid);
+            if slabs == 0 {
+                return Err(too_large("one slab of rows", slab, limit));
+            }
+            check_dispatches(outer.div_ceil(slabs))?;
+            for first in (0..outer).step_by(slabs as usize) {
+                let slabs = first..(first + slabs).min(outer);
+                windows.push(vec![Window { slabs, chunks: 0..self.chunks, columns: 0..inner }]);
+            }
+        } else {
+            self.chunk_within(limit);
+            let chunks = (limit / (self.chunk * inner)).clamp(1, self.chunks);
+            let columns = inner.min(limit).min(partials_limit / self.chunks);
+            if columns == 0 {
+                return Err(too_large(
+                    "the statistics of one row",
+                    self.chunks * PARTIAL_BYTES,
+                    capabilities.binding_bytes,
+                ));
+            }
+            check_dispatches(outer * inner.div_ceil(columns) * self.chunks.div_ceil(chunks))?;
+            for slab in 0..outer {
+                for column in (0..inner).step_by(columns as usize) {
+                    let columns = column..(column + columns).min(inner);
+                    let parts = (0..self.chunks).step_by(chunks as usize).map(|chunk| Window {
+                        slabs: slab..slab + 1,
+                        chunks: chunk..(chunk + chunks).min(self.chunks),
+                        columns: columns.clone(),
+                    });
+                    windows.push(parts.collect());
+                }
+            }
+        }
+
+        self.windows = windows.iter().map(|parts| parts.len() as u64).sum();
+        for parts in &windows {
+            self.dispatch(parts, capabilities)?;
+        }
+        Ok(())
+    }
+
+    /// Makes chunks so short that one fits a binding. Only a column whose chunk is wider than a binding
+    /// needs this, and only its bits then depend on how many columns lie beside it.
+    fn chunk_within(&mut self, limit: u64) {
+        if self.chunk * self.rows.inner() > limit {
+            self.chunk = (limit / self.rows.inner()).max(1);
+            self.chunks = self.rows.classes().div_ceil(self.chunk);
+        }
+    }
+
+    /// Slabs that the largest grid of this device serves.
+    fn slabs_of_one_grid(&self, capabilities: &Capabilities) -> u64 {
+        let groups = u64::from(capabilities.max_workgroups).pow(2);
+        let one = Window { slabs: 0..1, chunks: 0..self.chunks, columns: 0..self.rows.inner() };
+        // Lanes are counted in 32 bits.
+        let most = (1u64 << 31) / (self.chunks.max(1) * self.rows.inner());
+        (self.stages.iter())
+            .map(|stage| {
+                let rows_at_once = u64::from(stage.geometry.workgroup / stage.geometry.lanes);
+                match self.groups(stage, &one) {
+                    1 if stage.entry.name == subgroup_per_row::ENTRY.name => groups * rows_at_once,
+                    per_slab => groups / per_slab,
+                }
+            })
+            .fold(most, u64::min)
+    }
+
+    /// Workgroups that a stage needs for a window.
+    fn groups(&self, stage: &Stage, window: &Window) -> u64 {
+        let count = |range: &Range<u64>| range.end - range.start;
+        let (slabs, columns) = (count(&window.slabs), count(&window.columns));
+        let chunks = match stage.entry.name {
+            name if name == split_row_statistics::ENTRY.name || name == split_row_write::ENTRY.name => {
+                count(&window.chunks)
+            }
+            name if name == split_column_statistics::ENTRY.name || name == split_column_write::ENTRY.name => {
+                count(&window.chunks)
+            }
+            _ => 1,
+        };
+        let rows_at_once = u64::from(stage.geometry.workgroup / stage.geometry.lanes);
+        (slabs * columns * chunks).div_ceil(rows_at_once)
+    }
+
+    /// The dispatches of windows that share their rows: every part's statistics, then every part's result.
+    fn dispatch(&mut self, parts: &[Window], capabilities: &Capabilities) -> Result<()> {
+        for stage in 0..self.stages.len() {
+            let writes = stage + 1 == self.stages.len();
+            let once_per_row = writes && self.op.output() == Output::PerRow;
+            for window in &parts[..if once_per_row { 1 } else { parts.len() }] {
+                let mut window = window.clone();
+                if once_per_row && self.stages.len() == 2 {
+                    window.chunks = 0..1;
+                }
+                let dispatch = self.dispatch_of(stage, &window, writes, capabilities)?;
+                self.dispatches.push(dispatch);
+                let (slabs, columns) =
+                    (window.slabs.end - window.slabs.start, window.columns.end - window.columns.start);
+                if self.stages.len() == 2 {
+                    self.partial_bytes =
+                        self.partial_bytes.max(slabs * self.chunks * columns * PARTIAL_BYTES);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn dispatch_of(
+        &self,
+        stage: usize,
+        window: &Window,
+        writes: bool,
+        capabilities: &Capabilities,
+    ) -> Result<Dispatch> {
+        let groups = self.groups(&self.stages[stage], window);
+        let most = u64::from(capabilities.max_workgroups);
+        let width = groups.min(most);
+        let height = groups.div_ceil(width);
+        if height > most {
+            return Err(too_large("the grid of one window", groups, most * most));
+        }
+
+        let slabs = window.slabs.end - window.slabs.start;
+        let columns = window.columns.end - window.columns.start;
+        let one_slab = slabs == 1;
+        let first_class = window.chunks.start * self.chunk;
+        let classes = (window.chunks.end * self.chunk).min(self.rows.classes()) - first_class;
+        let logits = covered(&self.rows, window, first_class, classes);
+        let result = match self.op.output() {
+            _ if !writes => 0..0,
+            Output::PerElement => covered(&self.result, window, first_class, classes),
+            Output::PerRow => covered(&self.result, window, 0, 1),
+        };
+        let parameters = Parameters {
+            slabs: slabs as u32,
+            classes: self.rows.classes() as u32,
+            inner: self.rows.inner() as u32,
+            columns: columns as u32,
+            logits_pitch: if one_slab { 0 } else { self.rows.pitch() as u32 },
+            result_pitch: if one_slab { 0 } else { self.result.pitch() as u32 },
+            chunk: self.chunk as u32,
+            chunks: self.chunks as u32,
+            first_chunk: window.chunks.start as u32,
+            chunks_here: (window.chunks.end - window.chunks.start) as u32,
+            grid_width: width as u32,
+            fully_masked: fully_masked_bits(self.op, &self.options),
+            ..Parameters::default()
+        };
+        Ok(Dispatch { stage, grid: [width as u32, height as u32], logits, result, parameters })
+    }
+}
+
+/// The elements from the first to the last that a window touches of an array laid out as `rows`.
+fn covered(rows: &Rows, window: &Window, first_class: u64, classes: u64) -> Range<u64> {
+    if classes == 0 {
+        return 0..0;
+    }
+    let at = |slab: u64, class: u64, column: u64| {
+        rows.offset() + slab * rows.pitch() + class * rows.inner() + column
+    };
+    let first = at(window.slabs.start, first_class, window.columns.start);
+    let last = at(window.slabs.end - 1, first_class + classes - 1, window.columns.end - 1);
+    first..last + 1
+}
+
+/// What is written for a row in which nothing takes part.
+fn fully_masked_bits(op: Op, options: &Options) -> u32 {
+    use crate::FullyMasked::{Nan, Zero};
+    match (op, options.fully_masked) {
+        (Op::LogSumExp, _) | (Op::LogSoftmax, Zero) => f32::NEG_INFINITY.to_bits(),
+        (Op::Softmax, Zero) => 0,
+        (_, Nan) => 0x7fc0_0000,
+    }
+}
+
+/// The kernel for these rows, and why.
+fn choose(rows: &Rows, options: &Options, capabilities: &Capabilities) -> (Kernel, String) {
+    let classes = rows.classes();
+    if let Some(kernel) = options.kernel {
+        return (kernel, "it was asked for".into());
+    }
+    if classes == 0 {
+        return (Kernel::LanePerColumn, "rows without classes have nothing to share".into());
+    }
+    let fits_a_binding = classes * rows.inner() <= capabilities.binding_elements(Dtype::F32.bytes());
+    if rows.inner() > 1 {
+        if classes <= lane_per_column::LONGEST && fits_a_binding {
+            return (
+                Kernel::LanePerColumn,
+                format!(
+                    "the axis is not the last (inner = {}), so neighbouring lanes walk neighbouring rows",
+                    rows.inner()
+                ),
+            );
+        }
+        let obstacle = if fits_a_binding {
+            format!(
+                "columns of {classes} classes are longer than one lane walks ({})",
+                lane_per_column::LONGEST
+            )
+        } else {
+            format!("{classes} × {} elements are more than one binding covers", rows.inner())
+        };
+        return (Kernel::SplitRow, format!("{obstacle}, so chunks of columns are summarised first"));
+    }
+    let by_subgroups = subgroup_per_row::longest(capabilities);
+    let by_workgroup = workgroup_per_row::longest(capabilities);
+    if classes <= by_subgroups {
+        let machine = if capabilities.software {
+            "a software adapter runs a subgroup fastest"
+        } else {
+            "short rows meet in shuffles alone"
+        };
+        (Kernel::SubgroupPerRow, format!("{classes} classes are at most {by_subgroups}, and {machine}"))
+    } else if capabilities.subgroup_lanes.is_none() && classes <= lane_per_column::LONGEST_LAST_AXIS {
+        (
+            Kernel::LanePerColumn,
+            format!("the device has no subgroups, and {classes} classes are too few to share among lanes"),
+        )
+    } else if classes <= by_workgroup {
+        (
+            Kernel::WorkgroupPerRow,
+            format!("{classes} classes are at most {by_workgroup}, which one workgroup takes"),
+        )
+    } else {
+        (
+            Kernel::SplitRow,
+            format!(
+                "{classes} classes are more than the {by_workgroup} of one workgroup, so chunks are summarised first"
+            ),
+        )
+    }
+}
+
+/// The stages of a kernel, and the classes in a chunk.
+fn lay_out(kernel: Kernel, rows: &Rows, capabilities: &Capabilities) -> Result<(Vec<Stage>, u64)> {
+    let classes = rows.classes();
+    let unsuitable = |why: String| Error::KernelUnsuitable { kernel, why };
+    let last_axis_only = || match rows.inner() {
+        0 | 1 => Ok(()),
+        inner => Err(unsuitable(format!("it needs the last axis, and inner is {inner}"))),
+    };
+    if classes == 0 && kernel != Kernel::LanePerColumn {
+        return Err(unsuitable("there are no classes".into()));
+    }
+    let fits_a_binding = || match capabilities.binding_elements(Dtype::F32.bytes()) {
+        limit if classes * rows.inner() <= limit => Ok(()),
+        limit => Err(unsuitable(format!("a slab is larger than the {limit} elements of a binding"))),
+    };
+    match kernel {
+        Kernel::SubgroupPerRow => {
+            last_axis_only()?;
+            fits_a_binding()?;
+            let geometry = subgroup_per_row::geometry(classes, capabilities).map_err(unsuitable)?;
+            Ok((vec![Stage { entry: &subgroup_per_row::ENTRY, geometry }], classes))
+        }
+        Kernel::WorkgroupPerRow => {
+            last_axis_only()?;
+            fits_a_binding()?;
+            let geometry = workgroup_per_row::geometry(classes, capabilities).map_err(unsuitable)?;
+            Ok((vec![Stage { entry: &workgroup_per_row::ENTRY, geometry }], classes))
+        }
+        Kernel::LanePerColumn => {
+            fits_a_binding()?;
+            if classes > lane_per_column::LONGEST {
+                return Err(unsuitable(format!(
+                    "{classes} classes are more than the {} that one lane walks",
+                    lane_per_column::LONGEST
+                )));
+            }
+            let geometry = lane_per_column::geometry(capabilities);
+            Ok((vec![Stage { entry: &lane_per_column::ENTRY, geometry }], lane_per_column::chunk(classes)))
+        }
+        Kernel::SplitRow if rows.inner() == 1 => {
+            let geometry = split_row_statistics::geometry(capabilities);
+            let stages = [&split_row_statistics::ENTRY, &split_row_write::ENTRY]
+                .map(|entry| Stage { entry, geometry });
+            Ok((stages.to_vec(), split_row_statistics::chunk(classes)))
+        }
+        Kernel::SplitRow => {
+            let geometry = lane_per_column::geometry(capabilities);
+            let stages = [&split_column_statistics::ENTRY, &split_column_write::ENTRY]
+                .map(|entry| Stage { entry, geometry });
+            Ok((stages.to_vec(), lane_per_column::chunk(classes)))
+        }
+    }
+}
+
+fn check_32_bits(what: &'static str, needed: u64) -> Result<()> {
+    let limit = u64::from(u32::MAX);
+    let remedy = "shaders count in 32 bits; compute it on the CPU";
+    if needed > limit { Err(Error::LimitExceeded { what, needed, limit, remedy }) } else { Ok(()) }
+}
+
+fn check_dispatches(needed: u64) -> Result<()> {
+    if needed <= MOST_DISPATCHES {
+        return Ok(());
+    }
+    let remedy = "give it in several batches of rows";
+    Err(Error::LimitExceeded { what: "the number of windows", needed, limit: MOST_DISPATCHES, remedy })
+}
+
+fn too_large(what: &'static str, needed: u64, limit: u64) -> Error {
+    Error::LimitExceeded {
+        what,
+        needed,
+        limit,
+        remedy: "compute it on the CPU, or on a device with larger limits",
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} of {} rows of {} classes in {}",
+            self.op,
+            self.rows.count(),
+            self.rows.classes(),
+            self.dtype
+        )?;
+        writeln!(f, "kernel       {}, since {}", self.kernel, self.why)?;
+        for stage in &self.stages {
+            let Geometry { workgroup, lanes, held, .. } = stage.geometry;
+            let kept = match held {
+                Some(held) => format!("the row stays in registers, up to {held} logits a lane"),
+                None => "the row is read anew in each pass".into(),
+            };
+            writeln!(
+                f,
+                "  {:<24} {lanes} lane(s) a row, workgroups of {workgroup}; {kept}",
+                stage.entry.name
+            )?;
+        }
+        if self.stages.len() == 2 {
+            writeln!(f, "chunks       {} a row, of {} classes", self.chunks, self.chunk)?;
+            writeln!(f, "scratch      {}", Bytes(self.partial_bytes))?;
+        }
+        writeln!(f, "windows      {}, in {} dispatch(es) of one pass", self.windows, self.dispatches.len())?;
+        if let Some(largest) =
+            self.dispatches.iter().max_by_key(|dispatch| dispatch.grid[0] as u64 * dispatch.grid[1] as u64)
+        {
+            writeln!(f, "grid         up to {} × {} workgroups", largest.grid[0], largest.grid[1])?;
+        }
+        write!(
+            f,
+            "memory       {} moved, {} at the least",
+            Bytes(self.moved_bytes()),
+            Bytes(self.floor_bytes())
+        )
+    }
+}
+
+/// A number of bytes for people.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        let step = if self.0 == 0 { 0 } else { (self.0.ilog2() / 10) as usize };
+        match step {
+            0 => write!(f, "{} B", self.0),
+            _ => write!(f, "{:.1} {}", self.0 as f64 / (1u64 << (10 * step)) as f64, units[step]),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! From an N-dimensional array and its axes to `outer × classes × inner`, the one shape the kernels know.
+
+use std::fmt;
+
+use crate::{Error, Op, Output, Result};
+
+/// Which axes are normalised together.
+///
+/// Made from one axis (`-1`), from several (`[-2, -1]`), or from `..` for the flattened array (NumPy's
+/// `axis=None`). Negative axes count from the end; the order of several does not matter.
+///
+/// ```
+/// use wgpu_softmax::Axes;
+/// assert_eq!(Axes::from(-1), Axes::Several(vec![-1]));
+/// assert_eq!(Axes::from(..), Axes::All);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Axes {
+    /// The axes named.
+    Several(Vec<isize>),
+    /// Every axis: the whole array is one row.
+    All,
+}
+
+impl From<isize> for Axes {
+    fn from(axis: isize) -> Self {
+        Axes::Several(vec![axis])
+    }
+}
+
+impl<const COUNT: usize> From<[isize; COUNT]> for Axes {
+    fn from(axes: [isize; COUNT]) -> Self {
+        Axes::Several(axes.to_vec())
+    }
+}
+
+impl From<&[isize]> for Axes {
+    fn from(axes: &[isize]) -> Self {
+        Axes::Several(axes.to_vec())
+    }
+}
+
+impl From<std::ops::RangeFull> for Axes {
+    fn from(_: std::ops::RangeFull) -> Self {
+        Axes::All
+    }
+}
+
+impl Axes {
+    /// The axes counted from the front, ascending, for an array of `rank` dimensions.
+    ///
+    /// # Errors
+    /// [`Error::AxisOutOfRange`] and [`Error::AxisRepeated`].
+    pub fn resolve(&self, rank: usize) -> Result<Vec<usize>> {
+        let Axes::Several(axes) = self else {
+            return Ok((0..rank).collect());
+        };
+        let mut resolved = Vec::with_capacity(axes.len());
+        for &axis in axes {
+            let from_front = if axis < 0 { axis.checked_add_unsigned(rank) } else { Some(axis) };
+            match from_front {
+                Some(place) if place >= 0 && (place as usize) < rank => resolved.push(place as usize),
+                _ => return Err(Error::AxisOutOfRange { axis, rank }),
+            }
+        }
+        resolved.sort_unstable();
+        match resolved.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(Error::AxisRepeated { axis: pair[0] }),
+            None => Ok(resolved),
+        }
+    }
+}
+
+/// A batch of rows in a buffer: `outer × classes × inner`.
+///
+/// Element (o, j, i) lies at `offset + o·pitch + j·inner + i`, in elements. A row is what one softmax
+/// normalises: the `classes` elements that share o and i. An (N, K) batch is `N × K × 1`.
+///
+/// ```
+/// use wgpu_softmax::{Axes, Rows};
+/// let rows = Rows::of_shape(&[8, 12, 64, 64], &Axes::from(1))?;
+/// assert_eq!((rows.outer(), rows.classes(), rows.inner()), (8, 12, 64 * 64));
+/// # Ok::<(), wgpu_softmax::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rows {
+    outer: u64,
+    classes: u64,
+    inner: u64,
+    pitch: u64,
+    offset: u64,
+}
+
+impl Rows {
+    /// A compact `outer × classes × inner` array.
+    ///
+    /// # Errors
+    /// [`Error::SizeOverflow`] where the product of the sizes is more than 64 bits hold.
+    pub fn new(outer: u64, classes: u64, inner: u64) -> Result<Self> {
+        checked_product(&[outer, classes.max(1), inner.max(1)])?;
+        Ok(Rows { outer, classes, inner, pitch: classes * inner, offset: 0 })
+    }
+
+    /// A batch of `rows` rows of `classes` logits each, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::SizeOverflow`].
+    pub fn batch(rows: u64, classes: u64) -> Result<Self> {
+        Rows::new(rows, classes, 1)
+    }
+
+    /// The rows of a C-ordered array along `axes`, which must lie next to each other (axes of length 1
+    /// do not stand between others).
+    ///
+    /// # Errors
+    /// [`Error::AxesNotAdjacent`], [`Error::AxisOutOfRange`], [`Error::AxisRepeated`],
+    /// [`Error::SizeOverflow`].
+    pub fn of_shape(shape: &[usize], axes: &Axes) -> Result<Self> {
+        let axes = axes.resolve(shape.len())?;
+        checked_product(&sizes_of(shape))?;
+        let mut parts = [1u64; 3];
+        let mut part = 0;
+        for (axis, &length) in shape.iter().enumerate() {
+            if length == 1 {
+                continue;
+            }
+            let reduced = axes.contains(&axis);
+            match (part, reduced) {
+                (0, true) => part = 1,
+                (1, false) => part = 2,
+                (2, true) => return Err(Error::AxesNotAdjacent { axes, shape: shape.to_vec() }),
+                _ => {}
+            }
+            parts[part] *= length as u64;
+        }
+        let [outer, classes, inner] = parts;
+        Rows::new(outer, classes, inner)
+    }
+
+    /// The same rows with `pitch` elements from the start of one slab of `classes × inner` to the next:
+    /// padded storage needs no copy.
+    ///
+    /// # Errors
+    /// [`Error::PitchTooSmall`] where slabs would overlap, [`Error::SizeOverflow`].
+    pub fn with_pitch(self, pitch: u64) -> Result<Self> {
+        let needed = self.classes * self.inner;
+        if pitch < needed {
+            return Err(Error::PitchTooSmall { pitch, needed });
+        }
+        Rows { pitch, ..self }.checked()
+    }
+
+    /// The same rows, starting `offset` elements into the buffer range.
+    ///
+    /// # Errors
+    /// [`Error::SizeOverflow`].
+    pub fn with_offset(self, offset: u64) -> Result<Self> {
+        Rows { offset, ..self }.checked()
+    }
+
+    fn checked(self) -> Result<Self> {
+        let overflow = Error::SizeOverflow { sizes: vec![self.outer, self.pitch, self.offset] };
+        match self.outer.checked_mul(self.pitch).and_then(|span| span.checked_add(self.offset)) {
+            Some(_) => Ok(self),
+            None => Err(overflow),
+        }
+    }
+
+    /// How many slabs of `classes × inner` there are.
+    pub fn outer(&self) -> u64 {
+        self.outer
+    }
+
+    /// Logits in a row.
+    pub fn classes(&self) -> u64 {
+        self.classes
+    }
+
+    /// Elements from one class to the next: 1 where the axis is the last.
+    pub fn inner(&self) -> u64 {
+        self.inner
+    }
+
+    /// Elements from one slab to the next.
+    pub fn pitch(&self) -> u64 {
+        self.pitch
+    }
+
+    /// Elements before the first one.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Rows in all: outer × inner.
+    pub fn count(&self) -> u64 {
+        self.outer * self.inner
+    }
+
+    /// Logits in all.
+    pub fn elements(&self) -> u64 {
+        self.count() * self.classes
+    }
+
+    /// Elements from the start of the buffer range to the end of the last row.
+    pub fn extent(&self) -> u64 {
+        let slab = self.classes * self.inner;
+        if self.outer == 0 || slab == 0 { 0 } else { self.offset + (self.outer - 1) * self.pitch + slab }
+    }
+
+    /// The compact rows that `op` writes: the same for a value per element, `outer × 1 × inner` for a
+    /// value per row.
+    pub fn result(&self, op: Op) -> Rows {
+        let classes = match op.output() {
+            Output::PerElement => self.classes,
+            Output::PerRow => 1,
+        };
+        Rows { outer: self.outer, classes, inner: self.inner, pitch: classes * self.inner, offset: 0 }
+    }
+}
+
+impl fmt::Display for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} × {} × {}", self.outer, self.classes, self.inner)
+    }
+}
+
+/// The shape of what `op` gives for an array of `shape` along `axes`, C-ordered.
+///
+/// # Errors
+/// [`Error::AxisOutOfRange`] and [`Error::AxisRepeated`].
+pub fn result_shape(op: Op, shape: &[usize], axes: &Axes, keep_axes: bool) -> Result<Vec<usize>> {
+    let reduced = axes.resolve(shape.len())?;
+    Ok(match op.output() {
+        Output::PerElement => shape.to_vec(),
+        Output::PerRow => (shape.iter().enumerate())
+            .filter(|(axis, _)| keep_axes || !reduced.contains(axis))
+            .map(|(axis, &length)| if reduced.contains(&axis) { 1 } else { length })
+            .collect(),
+    })
+}
+
+pub(crate) fn sizes_of(shape: &[usize]) -> Vec<u64> {
+    shape.iter().map(|&length| length as u64).collect()
+}
+
+/// The product of `sizes`, checked as if none were zero, so that no partial product overflows either.
+pub(crate) fn checked_product(sizes: &[u64]) -> Result<u64> {
+    let bytes_of_f64 = 8;
+    let nonzero = sizes.iter().try_fold(bytes_of_f64, |product: u64, &size| product.checked_mul(size.max(1)));
+    match nonzero {
+        Some(_) => Ok(sizes.iter().product()),
+        None => Err(Error::SizeOverflow { sizes: sizes.to_vec() }),
+    }
+}

@@ -1,0 +1,448 @@
+//! The third level on a GPU: host memory in, host memory out, in windows of bounded size.
+//!
+//! A window goes host → mapped staging → logits → kernel → result → mapped staging → host. All four
+//! buffers, and the prepared operation, are kept for the next call.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::arrangement::Arrangement;
+use crate::encode::{Prepared, filled_buffer, uniform_buffer};
+use crate::kernels::exponential_check;
+use crate::pipelines::{Pipeline, binding};
+use crate::plan::{Parameters, Stage};
+use crate::wait::Waiting;
+use crate::{Dtype, Error, Gpu, Op, Options, Output, Result, Rows};
+
+/// Bytes of logits that are under way at a time, unless one slab of rows is larger.
+const WINDOW_BYTES: u64 = 64 << 20;
+
+/// Prepared operations that a workspace keeps: a batch's full windows and its last, shorter one.
+const KEPT_OPERATIONS: usize = 4;
+
+/// How far a one-call computation has come, and what it spent its time on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Logits done.
+    pub done: u64,
+    /// Logits in all.
+    pub total: u64,
+    /// Time for copying logits into memory that the device reads.
+    pub upload: Duration,
+    /// Time from handing over the work until the device has done it.
+    pub compute: Duration,
+    /// Time for copying results out of memory that the device wrote.
+    pub read_back: Duration,
+}
+
+/// Device memory that calls leave for the next one.
+#[derive(Default)]
+pub(crate) struct Workspace {
+    /// Mapped between calls.
+    upload: Option<wgpu::Buffer>,
+    logits: Option<wgpu::Buffer>,
+    result: Option<wgpu::Buffer>,
+    /// Unmapped between calls.
+    download: Option<wgpu::Buffer>,
+    operations: Vec<(Op, Rows, Options, Prepared)>,
+}
+
+/// Whole rows that travel together: some slabs, and some of their columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Window {
+    slabs: Range<u64>,
+    columns: Range<u64>,
+}
+
+impl Window {
+    fn rows(&self, classes: u64) -> Result<Rows> {
+        Rows::new(self.slabs.end - self.slabs.start, classes, self.columns.end - self.columns.start)
+    }
+
+    /// The ranges of elements, in an array laid out as `rows`, that make up this window in order.
+    fn runs(&self, rows: &Rows) -> impl Iterator<Item = Range<u64>> {
+        let (classes, inner) = (rows.classes(), rows.inner());
+        let whole = self.columns == (0..inner);
+        let (lines, length) = if whole {
+            (1, classes * inner * (self.slabs.end - self.slabs.start))
+        } else {
+            ((self.slabs.end - self.slabs.start) * classes, self.columns.end - self.columns.start)
+        };
+        let first = self.slabs.start * classes * inner + self.columns.start;
+        (0..lines).map(move |line| first + line * inner..first + line * inner + length)
+    }
+}
+
+/// Cuts rows into windows that each fit a buffer. Windows of columns all have the same width, and never
+/// just one column of several: a lone column would be another layout, with other bits.
+fn windows(rows: &Rows, buffer_bytes: u64) -> Result<Vec<Window>> {
+    let bytes = Dtype::F32.bytes();
+    let (outer, inner) = (rows.outer(), rows.inner());
+    let slab = rows.classes().max(1) * inner * bytes;
+    let budget = WINDOW_BYTES.min(buffer_bytes);
+    if slab <= budget || inner == 1 {
+        if slab > buffer_bytes {
+            let remedy = "compute it on the CPU, or on a device with larger buffers";
+            return Err(Error::LimitExceeded { what: "one row", needed: slab, limit: buffer_bytes, remedy });
+        }
+        let slabs = (budget / slab.max(1)).max(1);
+        let cut = |first| Window { slabs: first..(first + slabs).min(outer), columns: 0..inner };
+        return Ok((0..outer).step_by(slabs as usize).map(cut).collect());
+    }
+    let column = rows.classes() * bytes;
+    let columns = (budget / column).max(2);
+    if columns * column > buffer_bytes {
+        let remedy = "compute it on the CPU, or on a device with larger buffers";
+        return Err(Error::LimitExceeded {
+            what: "two columns",
+            needed: 2 * column,
+            limit: buffer_bytes,
+            remedy,
+        });
+    }
+    let starts = (0..inner).step_by(columns as usize).map(move |first| first.min(inner - columns));
+    Ok((0..outer)
+        .flat_map(|slab| {
+            starts.clone().map(move |first| Window { slabs: slab..slab + 1, columns: first..first + columns })
+        })
+        .collect())
+}
+
+impl Gpu {
+    /// Computes `op` over host memory, window by window.
+    pub(crate) async fn transfer(
+        &self,
+        op: Op,
+        logits: &[f32],
+        arrangement: &Arrangement,
+        options: &Options,
+        result: &mut [f32],
+        waiting: Waiting,
+        mut observe: impl FnMut(Progress),
+    ) -> Result<()> {
+        self.check()?;
+        let rows = arrangement.rows;
+        let written = rows.result(op);
+        let mut progress = Progress { total: rows.elements(), ..Progress::default() };
+        if written.elements() == 0 {
+            observe(progress);
+            return Ok(());
+        }
+        if rows.classes() == 0 {
+            // Only log-sum-exp has something to say about rows without classes.
+            result.fill(f32::NEG_INFINITY);
+            observe(progress);
+            return Ok(());
+        }
+
+        let mut workspace = self.borrow_workspace();
+        for window in windows(&rows, self.capabilities().buffer_bytes)? {
+            let part = window.rows(rows.classes())?;
+            let bytes =
+                [part.elements(), part.result(op).elements()].map(|elements| elements * Dtype::F32.bytes());
+            workspace.prepare(self, op, &part, options, bytes)?;
+
+            let clock = Clock::start();
+            workspace.fill(bytes[0], |write| {
+                for run in window.runs(&rows) {
+                    arrangement.gather(logits, run, &mut *write);
+                }
+            })?;
+            progress.upload += clock.elapsed();
+
+            let clock = Clock::start();
+            workspace.run(self, op, &part, options, bytes, waiting).await?;
+            progress.compute += clock.elapsed();
+
+            let clock = Clock::start();
+            workspace.drain(bytes[1], |values| {
+                let mut rest = values;
+                for run in window.runs(&written) {
+                    let (piece, later) = rest.split_at((run.end - run.start) as usize);
+                    match op.output() {
+                        Output::PerElement => arrangement.scatter(piece, run.start, result),
+                        Output::PerRow => result[run.start as usize..run.end as usize].copy_from_slice(piece),
+                    }
+                    rest = later;
+                }
+            })?;
+            progress.read_back += clock.elapsed();
+            progress.done = (progress.done + part.elements()).min(progress.total);
+            observe(progress);
+        }
+        self.return_workspace(workspace);
+        Ok(())
+    }
+
+    /// Copies `bytes` of a buffer, from `offset` on, to the host.
+    pub(crate) async fn read_buffer(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        result: &mut [f32],
+        waiting: Waiting,
+    ) -> Result<()> {
+        let mut workspace = self.borrow_workspace();
+        let window = (WINDOW_BYTES.min(self.capabilities().buffer_bytes) / Dtype::F32.bytes()) as usize;
+        let mut start = offset;
+        for piece in result.chunks_mut(window) {
+            let bytes = size_of_val(piece) as u64;
+            let submission = self.guarded(|| {
+                let download = usable(&mut workspace.download, self, "download", DOWNLOAD, bytes, false);
+                let mut encoder = self.device().create_command_encoder(&Default::default());
+                encoder.copy_buffer_to_buffer(buffer, start, download, 0, bytes);
+                Ok(self.queue().submit([encoder.finish()]))
+            })?;
+            let download = workspace.download.iter().map(|buffer| (buffer.clone(), wgpu::MapMode::Read));
+            self.map(submission, download, waiting).await?;
+            workspace.drain(bytes, |values| piece.copy_from_slice(values))?;
+            start += bytes;
+        }
+        self.return_workspace(workspace);
+        Ok(())
+    }
+
+    /// Runs the exponential check: a term and its power of two for every point.
+    pub(crate) async fn check_exponential(
+        &self,
+        points: &[[f32; 2]],
+        waiting: Waiting,
+    ) -> Result<Vec<[u32; 2]>> {
+        let mut answers = vec![[0f32; 2]; points.len()];
+        let result = self.guarded(|| {
+            let device = self.device();
+            let geometry = exponential_check::geometry(self.capabilities());
+            let stage = Stage { entry: &exponential_check::ENTRY, geometry };
+            let shader = self.shader(Op::Softmax, &Options::default(), &stage, false);
+            let bytes: &[u8] = bytemuck::cast_slice(points);
+            let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+            let logits = filled_buffer(device, "exponential check", bytes, storage);
+            let result = device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("exponential check"),
+                size: bytes.len() as u64,
+                usage: storage,
+                mapped_at_creation: false,
+            });
+            let groups = (points.len() as u32).div_ceil(geometry.workgroup);
+            let parameters =
+                Parameters { slabs: points.len() as u32, grid_width: groups, ..Parameters::default() };
+            let uniforms = uniform_buffer(device, &[parameters], size_of::<Parameters>() as u64);
+            let pipeline: std::sync::Arc<Pipeline> = self.pipelines().of(device, &shader);
+            let entry = |binding, buffer: &wgpu::Buffer| (binding, buffer.clone());
+            let entries = [
+                entry(binding::PARAMETERS, &uniforms),
+                entry(binding::LOGITS, &logits),
+                entry(binding::RESULT, &result),
+            ];
+            let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("exponential check"),
+                layout: &pipeline.bindings,
+                entries: &entries
+                    .iter()
+                    .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                        binding: *binding,
+                        resource: buffer.as_entire_binding(),
+                    })
+                    .collect::<Vec<_>>(),
+            });
+            let mut encoder = device.create_command_encoder(&Default::default());
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_pipeline(&pipeline.pipeline);
+            pass.set_bind_group(0, &bindings, &[]);
+            pass.dispatch_workgroups(groups, 1, 1);
+            drop(pass);
+            self.queue().submit([encoder.finish()]);
+            Ok(result)
+        })?;
+        let flat: &mut [f32] = bytemuck::cast_slice_mut(&mut answers);
+        self.read_buffer(&result, 0, flat, waiting).await?;
+        Ok(bytemuck::cast_vec(answers))
+    }
+}
+
+const UPLOAD: wgpu::BufferUsages = wgpu::BufferUsages::MAP_WRITE.union(wgpu::BufferUsages::COPY_SRC);
+const LOGITS: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST);
+const RESULT: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC);
+const DOWNLOAD: wgpu::BufferUsages = wgpu::BufferUsages::MAP_READ.union(wgpu::BufferUsages::COPY_DST);
+
+/// The buffer in `slot`, made anew where there is none of at least `bytes`.
+fn usable<'a>(
+    slot: &'a mut Option<wgpu::Buffer>,
+    gpu: &Gpu,
+    label: &str,
+    usage: wgpu::BufferUsages,
+    bytes: u64,
+    mapped: bool,
+) -> &'a wgpu::Buffer {
+    if slot.as_ref().is_some_and(|buffer| buffer.size() < bytes) {
+        *slot = None;
+    }
+    slot.get_or_insert_with(|| {
+        gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes.max(4),
+            usage,
+            mapped_at_creation: mapped,
+        })
+    })
+}
+
+impl Workspace {
+    /// Makes what a window of `bytes` in and out needs and is not there yet.
+    fn prepare(&mut self, gpu: &Gpu, op: Op, rows: &Rows, options: &Options, bytes: [u64; 2]) -> Result<()> {
+        let fits = |buffer: &Option<wgpu::Buffer>, bytes| {
+            buffer.as_ref().is_some_and(|buffer| buffer.size() >= bytes)
+        };
+        if !fits(&self.logits, bytes[0]) || !fits(&self.result, bytes[1]) {
+            self.operations.clear();
+        }
+        if self.operation(op, rows, options).is_some()
+            && fits(&self.upload, bytes[0])
+            && fits(&self.download, bytes[1])
+        {
+            return Ok(());
+        }
+        let made = gpu.guarded(|| {
+            usable(&mut self.upload, gpu, "upload", UPLOAD, bytes[0], true);
+            usable(&mut self.download, gpu, "download", DOWNLOAD, bytes[1], false);
+            let logits = usable(&mut self.logits, gpu, "logits", LOGITS, bytes[0], false);
+            let result = usable(&mut self.result, gpu, "result", RESULT, bytes[1], false);
+            gpu.prepare(op, rows, logits.slice(..bytes[0]), result.slice(..bytes[1]), options)
+        });
+        match made {
+            Ok(prepared) => {
+                self.operations.truncate(KEPT_OPERATIONS - 1);
+                self.operations.insert(0, (op, *rows, *options, prepared));
+                Ok(())
+            }
+            Err(error) => {
+                // Whatever was made may be invalid: leave nothing of it to the next call.
+                *self = Workspace::default();
+                Err(error)
+            }
+        }
+    }
+
+    fn operation(&self, op: Op, rows: &Rows, options: &Options) -> Option<&Prepared> {
+        (self.operations.iter())
+            .find(|kept| (kept.0, kept.1, kept.2) == (op, *rows, *options))
+            .map(|(_, _, _, prepared)| prepared)
+    }
+
+    /// Lets `give` write `bytes` into the upload buffer, piece after piece, and hands it to the device.
+    fn fill(&mut self, bytes: u64, give: impl FnOnce(&mut dyn FnMut(&[f32]))) -> Result<()> {
+        let upload = self.upload.as_ref().ok_or_else(missing)?;
+        {
+            let mut view = upload.slice(..bytes).get_mapped_range_mut().map_err(unmapped)?;
+            let mut filled = 0;
+            give(&mut |piece| {
+                let piece: &[u8] = bytemuck::cast_slice(piece);
+                view.slice(filled..filled + piece.len()).copy_from_slice(piece);
+                filled += piece.len();
+            });
+        }
+        upload.unmap();
+        Ok(())
+    }
+
+    /// Submits the window and waits until its result can be read and the next upload written.
+    async fn run(
+        &mut self,
+        gpu: &Gpu,
+        op: Op,
+        rows: &Rows,
+        options: &Options,
+        bytes: [u64; 2],
+        waiting: Waiting,
+    ) -> Result<()> {
+        let submission = gpu.guarded(|| {
+            let prepared = self.operation(op, rows, options).ok_or_else(missing)?;
+            let (Some(upload), Some(logits), Some(result), Some(download)) =
+                (&self.upload, &self.logits, &self.result, &self.download)
+            else {
+                return Err(missing());
+            };
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(upload, 0, logits, 0, bytes[0]);
+            prepared.record(&mut encoder);
+            encoder.copy_buffer_to_buffer(result, 0, download, 0, bytes[1]);
+            Ok(gpu.queue().submit([encoder.finish()]))
+        })?;
+        let buffers = [(&self.upload, wgpu::MapMode::Write), (&self.download, wgpu::MapMode::Read)];
+        let buffers = buffers.into_iter().filter_map(|(buffer, mode)| Some((buffer.clone()?, mode)));
+        gpu.map(submission, buffers, waiting).await
+    }
+
+    /// Lets `take` read `bytes` of the download buffer.
+    fn drain(&mut self, bytes: u64, take: impl FnOnce(&[f32])) -> Result<()> {
+        let download = self.download.as_ref().ok_or_else(missing)?;
+        {
+            let view = download.slice(..bytes).get_mapped_range().map_err(unmapped)?;
+            take(bytemuck::cast_slice(&view));
+        }
+        download.unmap();
+        Ok(())
+    }
+}
+
+fn missing() -> Error {
+    Error::Device { detail: "a staging buffer is missing".into() }
+}
+
+fn unmapped(error: wgpu::MapRangeError) -> Error {
+    Error::Device { detail: format!("a staging buffer is not mapped: {}", crate::gpu::one_line(&error)) }
+}
+
+/// A stopwatch, which stands still where there is no clock.
+pub(crate) struct Clock {
+    #[cfg(not(target_arch = "wasm32"))]
+    start: std::time::Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Clock {
+            #[cfg(not(target_arch = "wasm32"))]
+            start: std::time::Instant::now(),
+        }
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        #[cfg(not(target_arch = "wasm32"))]
+        return self.start.elapsed();
+        #[cfg(target_arch = "wasm32")]
+        return Duration::ZERO;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_cover_every_row_and_fit_the_buffers() {
+        for (outer, classes, inner) in
+            [(10, 3, 1), (5_000_000, 40, 1), (3, 1000, 70_000), (2, 40_000_000, 3), (1, 7, 5)]
+        {
+            let rows = Rows::new(outer, classes, inner).unwrap();
+            let limit = 1 << 29;
+            let mut covered = 0;
+            for window in windows(&rows, limit).unwrap() {
+                let part = window.rows(classes).unwrap();
+                assert!(part.elements() * 4 <= limit);
+                assert!(inner == 1 || part.inner() > 1);
+                let elements: u64 = window.runs(&rows).map(|run| run.end - run.start).sum();
+                assert_eq!(elements, part.elements());
+                covered += elements;
+            }
+            assert!(covered >= rows.elements());
+        }
+    }
+
+    #[test]
+    fn a_row_larger_than_a_buffer_is_refused() {
+        let rows = Rows::batch(2, 1 << 27).unwrap();
+        assert!(matches!(windows(&rows, 1 << 28), Err(Error::LimitExceeded { .. })));
+    }
+}
