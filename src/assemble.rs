@@ -141,3 +141,94 @@ impl Shader {
         matches!(self.geometry.meeting, Meeting::Subgroup | Meeting::WorkgroupBySubgroups { .. })
     }
 }
+
+/// A shader as a driver gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShaderText {
+    /// Kernel, operation, dtype and variant, separated by dots.
+    pub name: String,
+    /// The entry point.
+    pub entry_point: &'static str,
+    /// The module, in WGSL. Workgroup and lane counts are `override` constants.
+    pub source: String,
+}
+
+/// Every shader that this crate gives to a driver, whatever the device: for reading, for other compilers,
+/// for use elsewhere.
+///
+/// ```
+/// use wgpu_softmax::{Dialect, shaders};
+/// let all = shaders(Dialect::Native);
+/// assert!(all.iter().any(|shader| shader.name == "workgroup_per_row.softmax.f32.held_8.shuffles"));
+/// ```
+pub fn shaders(dialect: Dialect) -> Vec<ShaderText> {
+    let mut texts: Vec<ShaderText> = Vec::new();
+    for shader in every_shader() {
+        let name = shader.name();
+        if !texts.iter().any(|text| text.name == name) {
+            texts.push(ShaderText { name, entry_point: shader.entry.name, source: shader.source(dialect) });
+        }
+    }
+    texts
+}
+
+/// Every combination of what a shader is made of.
+fn every_shader() -> Vec<Shader> {
+    let mut shaders = Vec::new();
+    for entry in crate::kernels::ENTRIES {
+        for op in Op::ALL {
+            for (precision, hide_intermediates) in
+                [(Precision::Accurate, false), (Precision::Accurate, true), (Precision::Fast, false)]
+            {
+                for in_place in [false, true] {
+                    let pointless = match entry.role {
+                        Role::Check => precision == Precision::Fast || in_place,
+                        Role::Statistics => false,
+                        Role::Whole | Role::Write => in_place && op.output() == Output::PerRow,
+                    };
+                    if pointless {
+                        continue;
+                    }
+                    for geometry in crate::kernels::geometries(entry) {
+                        let dtype = Dtype::F32;
+                        shaders.push(Shader {
+                            entry,
+                            op,
+                            dtype,
+                            precision,
+                            geometry,
+                            in_place,
+                            hide_intermediates,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    shaders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stands_for_one_text() {
+        let mut sources = std::collections::HashMap::new();
+        for shader in every_shader() {
+            let source = shader.source(Dialect::Native);
+            assert_eq!(sources.entry(shader.name()).or_insert_with(|| source.clone()), &source);
+        }
+        let different: std::collections::HashSet<_> = sources.values().collect();
+        assert_eq!(different.len(), sources.len());
+    }
+
+    #[test]
+    fn only_the_browsers_text_enables_extensions() {
+        for shader in every_shader() {
+            assert!(!shader.source(Dialect::Native).contains("enable "));
+            assert_eq!(shader.source(Dialect::Browser).starts_with("enable subgroups;"), shader.shuffles());
+        }
+    }
+}

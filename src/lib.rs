@@ -91,7 +91,7 @@ mod tensor;
 mod transfer;
 mod wait;
 
-pub use assemble::Dialect;
+pub use assemble::{Dialect, ShaderText, shaders};
 pub use capabilities::Capabilities;
 pub use dtype::{Dtype, Element};
 pub use encode::Prepared;

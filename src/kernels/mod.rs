@@ -64,6 +64,18 @@ pub(crate) struct Entry {
     pub(crate) role: Role,
 }
 
+/// Every entry point.
+pub(crate) const ENTRIES: [&Entry; 8] = [
+    &subgroup_per_row::ENTRY,
+    &workgroup_per_row::ENTRY,
+    &split_row_statistics::ENTRY,
+    &split_row_write::ENTRY,
+    &split_column_statistics::ENTRY,
+    &split_column_write::ENTRY,
+    &lane_per_column::ENTRY,
+    &exponential_check::ENTRY,
+];
+
 /// What an entry point does, which decides on its bindings and on the shader parts it is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -130,5 +142,61 @@ pub(crate) fn workgroup_meeting(lanes: u32, capabilities: &Capabilities) -> Meet
     match capabilities.subgroup_lanes {
         Some(size) if size > 1 && lanes > 1 => Meeting::WorkgroupBySubgroups { shuffled: size.min(lanes) },
         _ => Meeting::Workgroup,
+    }
+}
+
+/// One geometry for every text that an entry point may get, over all devices.
+pub(crate) fn geometries(entry: &Entry) -> Vec<Geometry> {
+    let held = (0..=MOST_HELD.ilog2()).map(|log| Some(1 << log)).chain([None]);
+    let shared = [Meeting::Workgroup, Meeting::WorkgroupBySubgroups { shuffled: 32 }];
+    let of = |workgroup, lanes, held, meeting| Geometry { workgroup, lanes, held, meeting };
+    match entry.name {
+        "subgroup_per_row" => held.map(|held| of(256, 32, held, Meeting::Subgroup)).collect(),
+        "workgroup_per_row" => {
+            held.flat_map(|held| shared.map(|meeting| of(256, 256, held, meeting))).collect()
+        }
+        "split_row_statistics" | "split_row_write" => {
+            shared.map(|meeting| of(256, 256, None, meeting)).to_vec()
+        }
+        _ => vec![of(64, 1, None, Meeting::Alone)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_point_has_a_shader_and_a_rust_file_of_its_name() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let names = |folder: &str, extension: &str| {
+            let mut names: Vec<String> = (std::fs::read_dir(root.join(folder)).unwrap())
+                .map(|file| file.unwrap().path())
+                .filter(|path| path.extension().is_some_and(|found| found == extension))
+                .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+                .filter(|name| name != "mod")
+                .collect();
+            names.sort();
+            names
+        };
+        let mut entries: Vec<_> = ENTRIES.iter().map(|entry| entry.name.to_string()).collect();
+        entries.sort();
+        assert_eq!(names("shaders/kernels", "wgsl"), entries);
+        assert_eq!(names("src/kernels", "rs"), entries);
+        for entry in ENTRIES {
+            assert_eq!(entry.source.matches("@compute").count(), 1, "{}", entry.name);
+            assert!(entry.source.contains(&format!("fn {}(", entry.name)), "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn entry_points_stand_in_kernels_alone() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+        for folder in ["ops", "dtypes", "shared"] {
+            for file in std::fs::read_dir(root.join(folder)).unwrap() {
+                let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+                assert!(!text.contains("@compute"));
+            }
+        }
     }
 }
