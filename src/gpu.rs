@@ -55,9 +55,12 @@ impl Trouble {
     }
 }
 
-/// wgpu's backends, as the `WGPU_BACKEND` environment variable allows them.
+/// wgpu's backends, as the `WGPU_BACKEND` environment variable allows them. One instance for all contexts:
+/// wgpu reports a buffer of another device as an error, but panics over one of another instance.
 fn instance() -> wgpu::Instance {
-    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
+    let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env;
+    INSTANCE.get_or_init(|| wgpu::Instance::new(descriptor())).clone()
 }
 
 impl Gpu {
@@ -264,8 +267,22 @@ impl Gpu {
         }
         self.check()?;
         match reported {
-            Some(error) => Err(error),
+            Some(error) => {
+                // A lost device first shows in objects that are invalid for no reason of their own; its
+                // callback comes with the next poll.
+                self.notice_loss();
+                self.check()?;
+                Err(error)
+            }
             None => outcome,
+        }
+    }
+
+    /// Notes that the device is lost, where it is.
+    pub(crate) fn notice_loss(&self) {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Err(error) = crate::wait::poll(self.device(), wgpu::PollType::Poll) {
+            self.shared.trouble.report(error);
         }
     }
 

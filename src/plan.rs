@@ -294,15 +294,7 @@ impl Plan {
     fn groups(&self, stage: &Stage, window: &Window) -> u64 {
         let count = |range: &Range<u64>| range.end - range.start;
         let (slabs, columns) = (count(&window.slabs), count(&window.columns));
-        let chunks = match stage.entry.name {
-            name if name == split_row_statistics::ENTRY.name || name == split_row_write::ENTRY.name => {
-                count(&window.chunks)
-            }
-            name if name == split_column_statistics::ENTRY.name || name == split_column_write::ENTRY.name => {
-                count(&window.chunks)
-            }
-            _ => 1,
-        };
+        let chunks = if self.stages.len() == 2 { count(&window.chunks) } else { 1 };
         let rows_at_once = u64::from(stage.geometry.workgroup / stage.geometry.lanes);
         (slabs * columns * chunks).div_ceil(rows_at_once)
     }
@@ -407,9 +399,18 @@ fn choose(rows: &Rows, options: &Options, capabilities: &Capabilities) -> (Kerne
     if classes == 0 {
         return (Kernel::LanePerColumn, "rows without classes have nothing to share".into());
     }
-    let fits_a_binding = classes * rows.inner() <= capabilities.binding_elements(Dtype::F32.bytes());
+    let limit = capabilities.binding_elements(Dtype::F32.bytes());
+    if classes * rows.inner() > limit {
+        return (
+            Kernel::SplitRow,
+            format!(
+                "a slab of {classes} × {} elements is more than one binding covers, so parts are summarised first",
+                rows.inner()
+            ),
+        );
+    }
     if rows.inner() > 1 {
-        if classes <= lane_per_column::LONGEST && fits_a_binding {
+        if classes <= lane_per_column::LONGEST {
             return (
                 Kernel::LanePerColumn,
                 format!(
@@ -418,15 +419,13 @@ fn choose(rows: &Rows, options: &Options, capabilities: &Capabilities) -> (Kerne
                 ),
             );
         }
-        let obstacle = if fits_a_binding {
+        return (
+            Kernel::SplitRow,
             format!(
-                "columns of {classes} classes are longer than one lane walks ({})",
+                "columns of {classes} classes are longer than the {} one lane walks, so chunks are summarised first",
                 lane_per_column::LONGEST
-            )
-        } else {
-            format!("{classes} × {} elements are more than one binding covers", rows.inner())
-        };
-        return (Kernel::SplitRow, format!("{obstacle}, so chunks of columns are summarised first"));
+            ),
+        );
     }
     let by_subgroups = subgroup_per_row::longest(capabilities);
     let by_workgroup = workgroup_per_row::longest(capabilities);
@@ -586,6 +585,158 @@ impl fmt::Display for Bytes {
         match step {
             0 => write!(f, "{} B", self.0),
             _ => write!(f, "{:.1} {}", self.0 as f64 / (1u64 << (10 * step)) as f64, units[step]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernels::Role;
+
+    /// Walks a dispatch as its shader does, and gives every element of the logits' and of the result's
+    /// buffer range that a lane touches.
+    fn touched(plan: &Plan, dispatch: &Dispatch) -> Vec<(u64, u64)> {
+        let told = &dispatch.parameters;
+        let geometry = plan.stages[dispatch.stage].geometry;
+        let [chunk, chunks] = match plan.stages.len() {
+            2 => [told.chunk, told.chunks_here],
+            _ => [told.classes, 1],
+        };
+        let lanes_needed = told.slabs * told.columns * chunks * geometry.lanes;
+        let lanes = u64::from(dispatch.grid[0]) * u64::from(dispatch.grid[1]) * u64::from(geometry.workgroup);
+        assert!(lanes >= u64::from(lanes_needed));
+        assert!(told.grid_width == dispatch.grid[0]);
+
+        let mut elements = Vec::new();
+        for slab in 0..told.slabs {
+            for column in 0..told.columns {
+                for class in 0..chunk * chunks {
+                    if told.first_chunk * told.chunk + class >= told.classes {
+                        break;
+                    }
+                    let within = u64::from(class * told.inner + column);
+                    let logit = dispatch.logits.start + u64::from(slab * told.logits_pitch) + within;
+                    let result = dispatch.result.start + u64::from(slab * told.result_pitch) + within;
+                    elements.push((logit, result));
+                }
+            }
+        }
+        elements
+    }
+
+    fn small_device(binding: u64, alignment: u64, subgroup: Option<u32>, grid: u32) -> Capabilities {
+        let mut capabilities = Capabilities::of("small", &wgpu::Limits::defaults(), subgroup, false);
+        capabilities.binding_bytes = binding;
+        capabilities.binding_alignment = alignment;
+        capabilities.max_workgroups = grid;
+        capabilities
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn windows_cover_every_element_once_and_fit_every_limit(
+            (outer, classes, inner) in (0u64..5, 1u64..2000, 1u64..6),
+            (padding, offset) in (0u64..4, 0u64..40),
+            binding in 1500u64..20_000,
+            alignment in prop::sample::select(vec![32u64, 64]),
+            subgroup in prop::sample::select(vec![None, Some(4u32), Some(32)]),
+            grid in prop::sample::select(vec![8u32, 65_535]),
+            op in prop::sample::select(Op::ALL.to_vec()),
+            forced in prop::sample::select(
+                vec![None, Some(Kernel::SubgroupPerRow), Some(Kernel::WorkgroupPerRow), Some(Kernel::SplitRow), Some(Kernel::LanePerColumn)]),
+        ) {
+            let capabilities = small_device(binding, alignment, subgroup, grid);
+            let compact = Rows::new(outer, classes, inner).unwrap();
+            let rows = compact.with_pitch(compact.pitch() + padding).unwrap().with_offset(offset).unwrap();
+            let result = rows.result(op);
+            let options = Options { kernel: forced, ..Options::default() };
+            let plan = match Plan::with_result(op, Dtype::F32, &rows, &result, &options, &capabilities) {
+                Ok(plan) => plan,
+                Err(Error::KernelUnsuitable { .. }) if forced.is_some() => return Ok(()),
+                Err(Error::LimitExceeded { .. }) if grid == 8 => return Ok(()),
+                Err(error) => panic!("{error}"),
+            };
+
+            let mut summarised = HashMap::new();
+            let mut written = HashMap::new();
+            for dispatch in &plan.dispatches {
+                prop_assert!(dispatch.grid.iter().all(|&side| (1..=grid).contains(&side)));
+                for range in [&dispatch.logits, &dispatch.result] {
+                    prop_assert!((range.end - range.start) * 4 + alignment - 4 <= binding);
+                }
+                let role = plan.stages[dispatch.stage].entry.role;
+                if role != Role::Statistics && op.output() == Output::PerRow {
+                    for slab in 0..u64::from(dispatch.parameters.slabs) {
+                        for column in 0..u64::from(dispatch.parameters.columns) {
+                            let place = dispatch.result.start + slab * u64::from(dispatch.parameters.result_pitch) + column;
+                            prop_assert!(dispatch.result.contains(&place));
+                            *written.entry(place).or_insert(0) += 1;
+                        }
+                    }
+                    continue;
+                }
+                for (logit, place) in touched(&plan, dispatch) {
+                    prop_assert!(dispatch.logits.contains(&logit));
+                    if role == Role::Statistics {
+                        *summarised.entry(logit).or_insert(0) += 1;
+                    } else {
+                        prop_assert!(dispatch.result.contains(&place));
+                        *written.entry(place).or_insert(0) += 1;
+                    }
+                }
+            }
+            prop_assert!(written.values().all(|&times| times == 1));
+            prop_assert_eq!(written.len() as u64, result.elements());
+            if plan.stages.len() == 2 {
+                prop_assert!(summarised.values().all(|&times| times == 1));
+                prop_assert_eq!(summarised.len() as u64, rows.elements());
+                prop_assert!(plan.partial_bytes <= binding);
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_go_by_the_length_alone() {
+        let narrow = small_device(128 << 20, 32, Some(8), 65_535);
+        let wide = small_device(4 << 30, 32, Some(8), 65_535);
+        for classes in [16_385, 50_257, 1_000_003, 1 << 25] {
+            let chunk = |count, capabilities: &Capabilities| {
+                let rows = Rows::batch(count, classes).unwrap();
+                Plan::new(Op::Softmax, Dtype::F32, &rows, &Options::default(), capabilities).unwrap().chunk
+            };
+            assert_eq!(chunk(1, &narrow), chunk(1000, &narrow));
+            assert_eq!(chunk(1, &narrow), chunk(1000, &wide));
+        }
+    }
+
+    #[test]
+    fn no_invocation_takes_more_turns_than_a_software_driver_grants() {
+        use crate::kernels::MOST_TURNS;
+        let device = small_device(1 << 40, 32, Some(8), 65_535);
+        for classes in [16_384u64, 16_385, 1 << 20, 1 << 24, 1 << 28, u64::from(u32::MAX)] {
+            for inner in [1, 2] {
+                let rows = Rows::new(1, classes, inner).unwrap();
+                let plan = Plan::new(Op::Softmax, Dtype::F32, &rows, &Options::default(), &device).unwrap();
+                let lanes = u64::from(plan.stages[0].geometry.lanes);
+                let per_lane = plan.chunk.div_ceil(lanes);
+                // Maximum, sum with its blocks, result; or the first two, then the partials and the result.
+                let turns = if plan.stages.len() == 2 {
+                    (2 * per_lane + per_lane / 32).max(plan.chunks.div_ceil(lanes) * 2 + per_lane)
+                } else {
+                    3 * classes.div_ceil(lanes) + per_lane / 32
+                };
+                assert!(
+                    turns <= MOST_TURNS || inner > 1 && classes > 983_000_000,
+                    "{classes} {inner} {turns}"
+                );
+            }
         }
     }
 }

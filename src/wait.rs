@@ -30,7 +30,7 @@ impl Poller {
         std::thread::spawn(move || {
             for submission in receiver {
                 // A device that is lost calls back with the loss; there is nobody else to tell here.
-                let _ = poll(&device, submission);
+                let _ = poll(&device, until(submission));
             }
         });
         Poller { submissions: std::sync::Mutex::new(sender) }
@@ -49,11 +49,15 @@ impl Poller {
     }
 }
 
-/// Waits for one submission. wgpu panics when the device is lost meanwhile; that is an error here.
 #[cfg(not(target_arch = "wasm32"))]
-fn poll(device: &wgpu::Device, submission: wgpu::SubmissionIndex) -> Result<()> {
-    let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-    let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| device.poll(wait)));
+fn until(submission: wgpu::SubmissionIndex) -> wgpu::PollType {
+    wgpu::PollType::Wait { submission_index: Some(submission), timeout: None }
+}
+
+/// Polls the device. wgpu panics when it is lost meanwhile; that is an error here.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn poll(device: &wgpu::Device, how: wgpu::PollType) -> Result<()> {
+    let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| device.poll(how)));
     match polled {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(Error::Device { detail: crate::gpu::one_line(&error) }),
@@ -81,7 +85,7 @@ impl Gpu {
             .collect();
         match waiting {
             #[cfg(not(target_arch = "wasm32"))]
-            Waiting::Here => poll(self.device(), submission)?,
+            Waiting::Here => poll(self.device(), until(submission))?,
             #[cfg(not(target_arch = "wasm32"))]
             Waiting::Elsewhere => self.poller().watch(submission),
             #[cfg(target_arch = "wasm32")]
@@ -91,6 +95,7 @@ impl Gpu {
             match receiver.receive().await {
                 Some(Ok(())) => {}
                 Some(Err(error)) => {
+                    self.notice_loss();
                     self.check()?;
                     return Err(Error::DeviceLost { detail: crate::gpu::one_line(&error) });
                 }

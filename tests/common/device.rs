@@ -1,0 +1,52 @@
+//! The devices that tests run on. Without an adapter a test returns early, unless `REQUIRE_GPU` is set:
+//! then that is a failure.
+
+use std::sync::OnceLock;
+
+use wgpu_softmax::{Gpu, wgpu};
+
+/// The best adapter, with all it offers.
+pub fn gpu() -> Option<&'static Gpu> {
+    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
+    GPU.get_or_init(|| or_skip(Gpu::new_blocking().ok())).as_ref()
+}
+
+/// The same adapter, without subgroup operations and with no more than WebGPU's default limits.
+pub fn plain_gpu() -> Option<&'static Gpu> {
+    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let adapter = gpu()?.info().name.clone();
+        or_skip(device(&adapter, wgpu::Features::empty(), wgpu::Limits::default()))
+    })
+    .as_ref()
+}
+
+/// A device of the caller's own making, borrowed by a context.
+pub fn device(adapter: &str, features: wgpu::Features, limits: wgpu::Limits) -> Option<Gpu> {
+    let (device, queue) = own_device(adapter, features, limits)?;
+    Gpu::from_device_blocking(device, queue).ok()
+}
+
+/// A device and its queue, made as a program with a device of its own would.
+pub fn own_device(
+    adapter: &str,
+    features: wgpu::Features,
+    limits: wgpu::Limits,
+) -> Option<(wgpu::Device, wgpu::Queue)> {
+    let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    let adapters =
+        pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(wgpu::Backends::all()));
+    let adapter = adapters.into_iter().find(|found| found.get_info().name == adapter)?;
+    let limits = limits.using_alignment(adapter.limits());
+    let descriptor =
+        wgpu::DeviceDescriptor { required_features: features, required_limits: limits, ..Default::default() };
+    pollster::block_on(adapter.request_device(&descriptor)).ok()
+}
+
+fn or_skip<T>(found: Option<T>) -> Option<T> {
+    if found.is_none() {
+        assert!(std::env::var_os("REQUIRE_GPU").is_none(), "REQUIRE_GPU is set, and there is no adapter");
+        eprintln!("skipped: there is no adapter");
+    }
+    found
+}
