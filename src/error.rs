@@ -56,6 +56,15 @@ pub enum Error {
         actual: u64,
     },
 
+    /// The result's array does not have the result's shape.
+    #[error("the result has shape {actual:?} where {expected:?} is written: give an array of that shape")]
+    ShapeMismatch {
+        /// The shape that is written.
+        expected: Vec<usize>,
+        /// The shape that was given.
+        actual: Vec<usize>,
+    },
+
     /// A product of sizes is more than 64 bits hold.
     #[error(
         "the sizes {sizes:?} multiply to more than 64-bit arithmetic holds: no memory has room for that array"

@@ -186,25 +186,50 @@ impl Gpu {
         let subgroups =
             device.features().contains(wgpu::Features::SUBGROUP).then_some(info.subgroup_min_size);
         let software = info.device_type == wgpu::DeviceType::Cpu;
-        let mut capabilities = Capabilities::of(&info.name, &device.limits(), subgroups, software);
-        let gpu = |capabilities: &Capabilities| Gpu {
-            shared: Arc::new(Shared {
-                device: device.clone(),
-                queue: queue.clone(),
-                info: info.clone(),
-                capabilities: capabilities.clone(),
-                pipelines: Pipelines::default(),
-                workspaces: Mutex::default(),
-                poller: OnceLock::new(),
-                trouble: trouble.clone(),
-            }),
-        };
-        let as_written = gpu(&capabilities);
+        let capabilities = Capabilities::of(&info.name, &device.limits(), subgroups, software);
+        let as_written = Gpu::with(device, queue, info, capabilities.clone(), trouble);
         if as_written.exponential_error().await? <= exponential_check::TOLERATED {
             return Ok(as_written);
         }
-        capabilities.hide_intermediates = true;
-        Ok(gpu(&capabilities))
+        Ok(as_written.planning_with(Capabilities { hide_intermediates: true, ..capabilities }))
+    }
+
+    /// A context on the same device that plans as if it had other capabilities: smaller bindings, no
+    /// subgroups, a hidden exponential. For holding the answers of one kernel against another's.
+    ///
+    /// What the device cannot do stays an error: capabilities beyond its own are reported by wgpu.
+    ///
+    /// ```no_run
+    /// # let gpu = wgpu_softmax::Gpu::new_blocking()?;
+    /// let mut capabilities = gpu.capabilities().clone();
+    /// capabilities.subgroup_lanes = None;
+    /// let without_subgroups = gpu.planning_with(capabilities);
+    /// # Ok::<(), wgpu_softmax::Error>(())
+    /// ```
+    pub fn planning_with(&self, capabilities: Capabilities) -> Gpu {
+        let Shared { device, queue, info, trouble, .. } = &*self.shared;
+        Gpu::with(device.clone(), queue.clone(), info.clone(), capabilities, trouble.clone())
+    }
+
+    fn with(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        info: wgpu::AdapterInfo,
+        capabilities: Capabilities,
+        trouble: Trouble,
+    ) -> Gpu {
+        Gpu {
+            shared: Arc::new(Shared {
+                device,
+                queue,
+                info,
+                capabilities,
+                pipelines: Pipelines::default(),
+                workspaces: Mutex::default(),
+                poller: OnceLock::new(),
+                trouble,
+            }),
+        }
     }
 
     /// The largest error of this device's exponential, in units of 2⁻²⁴, over the points of the check.

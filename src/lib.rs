@@ -70,6 +70,8 @@
 pub use wgpu;
 
 mod arrangement;
+#[cfg(feature = "ndarray")]
+mod arrays;
 mod assemble;
 mod capabilities;
 mod cpu;
@@ -91,6 +93,8 @@ mod tensor;
 mod transfer;
 mod wait;
 
+#[cfg(feature = "ndarray")]
+pub use arrays::Arrays;
 pub use assemble::{Dialect, ShaderText, shaders};
 pub use capabilities::Capabilities;
 pub use dtype::{Dtype, Element};

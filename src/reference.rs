@@ -1,27 +1,134 @@
-use crate::{Op, Options, Rows};
-pub fn compute(op: Op, logits: &[f64], rows: &Rows, _options: &Options) -> Vec<f64> {
-    let (n, k, i) = (rows.outer(), rows.classes(), rows.inner());
-    let mut out = vec![0.0; rows.result(op).elements() as usize];
-    for o in 0..n {
-        for c in 0..i {
-            let at = |j: u64| (o * k * i + j * i + c) as usize;
-            let row: Vec<f64> = (0..k).map(|j| logits[at(j)]).collect();
-            let m = row.iter().cloned().fold(f64::NEG_INFINITY, f64::max);
-            let s: f64 = row.iter().map(|x| (x - m).exp()).sum();
-            match op {
-                Op::LogSumExp => out[(o * i + c) as usize] = m + s.ln(),
-                Op::Softmax => {
-                    for j in 0..k {
-                        out[at(j)] = (row[j as usize] - m).exp() / s
-                    }
-                }
-                _ => {
-                    for j in 0..k {
-                        out[at(j)] = row[j as usize] - m - s.ln()
-                    }
-                }
+//! The textbook in f64: obviously right, deliberately slow.
+//!
+//! What every device computes is held against these functions, in the tests and wherever a user wants to see
+//! for himself. They are not what the CPU path runs: that is [`Device::Cpu`](crate), vectorised and threaded.
+//!
+//! The special rows (NaN, infinities, nothing but −∞) follow the [crate's contract](crate#special-values),
+//! with [`FullyMasked::Nan`] for rows of nothing but −∞; [`compute`] knows the other choice, too.
+
+use crate::{FullyMasked, Op, Options, Rows};
+
+/// Probabilities: exp(xⱼ − max) / Σ exp(xₖ − max).
+///
+/// ```
+/// use wgpu_softmax::reference::softmax;
+/// assert_eq!(softmax(&[1000.0, 1000.0, f64::NEG_INFINITY]), [0.5, 0.5, 0.0]);
+/// assert!(softmax(&[f64::NEG_INFINITY; 2]).iter().all(|p| p.is_nan()));
+/// ```
+pub fn softmax(row: &[f64]) -> Vec<f64> {
+    let maximum = maximum(row);
+    if !maximum.is_finite() {
+        return vec![f64::NAN; row.len()];
+    }
+    let sum = 1.0 + sum_without_maximum(row, maximum);
+    row.iter().map(|x| (x - maximum).exp() / sum).collect()
+}
+
+/// Their logarithms: (xⱼ − max) − log Σ exp(xₖ − max).
+///
+/// The 1 that the maximum contributes to the sum is left to the logarithm, log(1 + rest), so that the
+/// largest entry is exact to the last place even where it is almost 0.
+///
+/// ```
+/// use wgpu_softmax::reference::log_softmax;
+/// let row = log_softmax(&[0.0, -20.0]);
+/// assert_eq!(row[0], -(-20f64).exp().ln_1p());
+/// assert!(row[0] < -2.06e-9 && row[0] > -2.07e-9);
+/// ```
+pub fn log_softmax(row: &[f64]) -> Vec<f64> {
+    let maximum = maximum(row);
+    if !maximum.is_finite() {
+        return vec![f64::NAN; row.len()];
+    }
+    let log_sum = sum_without_maximum(row, maximum).ln_1p();
+    row.iter().map(|x| (x - maximum) - log_sum).collect()
+}
+
+/// log Σ exp(xⱼ), as max + log(1 + Σ exp(xⱼ − max) without the maximum); −∞ for no logits at all.
+///
+/// ```
+/// use wgpu_softmax::reference::log_sum_exp;
+/// assert_eq!(log_sum_exp(&[1000.0, 1000.0]), 1000.0 + 2f64.ln());
+/// assert_eq!(log_sum_exp(&[]), f64::NEG_INFINITY);
+/// assert_eq!(log_sum_exp(&[0.0, f64::INFINITY]), f64::INFINITY);
+/// ```
+pub fn log_sum_exp(row: &[f64]) -> f64 {
+    let maximum = maximum(row);
+    if !maximum.is_finite() {
+        return maximum;
+    }
+    maximum + sum_without_maximum(row, maximum).ln_1p()
+}
+
+/// exp(xⱼ) / Σ exp(xₖ), the definition taken literally. It shows why nobody computes it like this: the
+/// exponentials overflow for logits over 709, and all vanish for logits under −745.
+///
+/// ```
+/// use wgpu_softmax::reference::{naive_softmax, softmax};
+/// assert_eq!(naive_softmax(&[0.0, 0.0]), [0.5, 0.5]);
+/// assert!(naive_softmax(&[1000.0, 1000.0])[0].is_nan());
+/// assert!(naive_softmax(&[-1000.0, -1000.0])[0].is_nan());
+/// assert_eq!(softmax(&[1000.0, 1000.0]), [0.5, 0.5]);
+/// ```
+pub fn naive_softmax(row: &[f64]) -> Vec<f64> {
+    let sum: f64 = row.iter().map(|x| x.exp()).sum();
+    row.iter().map(|x| x.exp() / sum).collect()
+}
+
+/// An operation over every row of an array, the answers laid out as [`Rows::result`] says.
+///
+/// ```
+/// use wgpu_softmax::{FullyMasked, Op, Options, Rows, reference};
+/// let logits = [0.0, f64::NEG_INFINITY, 0.0, f64::NEG_INFINITY];
+/// let columns = Rows::new(1, 2, 2)?;
+/// let options = Options::default().fully_masked(FullyMasked::Zero);
+/// assert_eq!(reference::compute(Op::Softmax, &logits, &columns, &options), [0.5, 0.0, 0.5, 0.0]);
+/// # Ok::<(), wgpu_softmax::Error>(())
+/// ```
+///
+/// # Panics
+/// Where `logits` ends before the rows do.
+pub fn compute(op: Op, logits: &[f64], rows: &Rows, options: &Options) -> Vec<f64> {
+    let layout = rows.result(op);
+    let mut result = vec![0.0; layout.elements() as usize];
+    for outer in 0..rows.outer() {
+        for inner in 0..rows.inner() {
+            let row: Vec<f64> = (0..rows.classes())
+                .map(|class| {
+                    logits[(rows.offset() + outer * rows.pitch() + class * rows.inner() + inner) as usize]
+                })
+                .collect();
+            for (class, value) in compute_row(op, &row, options).into_iter().enumerate() {
+                let at = outer * layout.pitch() + class as u64 * layout.inner() + inner;
+                result[at as usize] = value;
             }
         }
     }
-    out
+    result
+}
+
+fn compute_row(op: Op, row: &[f64], options: &Options) -> Vec<f64> {
+    let wholly_masked = row.iter().all(|&x| x == f64::NEG_INFINITY);
+    match op {
+        Op::Softmax if wholly_masked && options.fully_masked == FullyMasked::Zero => vec![0.0; row.len()],
+        Op::LogSoftmax if wholly_masked && options.fully_masked == FullyMasked::Zero => {
+            vec![f64::NEG_INFINITY; row.len()]
+        }
+        Op::Softmax => softmax(row),
+        Op::LogSoftmax => log_softmax(row),
+        Op::LogSumExp => vec![log_sum_exp(row)],
+    }
+}
+
+/// The largest logit; NaN if there is one, −∞ if there are no logits.
+fn maximum(row: &[f64]) -> f64 {
+    row.iter()
+        .fold(f64::NEG_INFINITY, |maximum, &x| if maximum.is_nan() || x <= maximum { maximum } else { x })
+}
+
+/// Σ exp(xⱼ − max) over all logits but one instance of the maximum.
+fn sum_without_maximum(row: &[f64], maximum: f64) -> f64 {
+    let at = row.iter().position(|&x| x == maximum);
+    let others = row.iter().enumerate().filter(|(j, _)| Some(*j) != at);
+    others.map(|(_, x)| (x - maximum).exp()).sum()
 }
