@@ -1,5 +1,7 @@
 // A lane's logits are read once and kept in registers. `HELD` is a line that the assembly writes.
 
+const BLOCK: u32 = 8u;
+
 var<private> held: array<u32, HELD>;
 
 fn take(walk: Walk) {
@@ -20,13 +22,17 @@ fn lane_maximum(walk: Walk) -> u32 {
     return highest;
 }
 
-// HELD is at most 32, so this chain of additions needs no blocks.
+// In short chains, so that roundings stay few where all terms are alike.
 fn lane_sum(walk: Walk, key: u32, scale: Scale) -> Sum {
     var sum = Sum(0u, 0.0);
-    for (var turn = 0u; turn < HELD; turn += 1u) {
-        if turn < walk.count {
-            sum = add(sum, one(held[turn], key, scale));
+    for (var first = 0u; first < HELD; first += BLOCK) {
+        var block = Sum(0u, 0.0);
+        for (var turn = first; turn < min(first + BLOCK, HELD); turn += 1u) {
+            if turn < walk.count {
+                block = add(block, one(held[turn], key, scale));
+            }
         }
+        sum = add(sum, block);
     }
     return sum;
 }

@@ -1,7 +1,7 @@
 // A lane's logits are read anew in every pass, for rows that no register file holds.
 
-const BLOCK: u32 = 64u;
-const BLOCKS: u32 = 64u * BLOCK;
+const BLOCK: u32 = 16u;
+const BLOCKS: u32 = 16u * BLOCK;
 
 fn take(walk: Walk) {}
 
@@ -13,8 +13,9 @@ fn lane_maximum(walk: Walk) -> u32 {
     return highest;
 }
 
-// Three levels, none of which adds more than 64 values in a chain: that keeps the rounding of a sum
-// within a few units however long the row is.
+// Three levels, the lower two of which add 16 values in a chain and the last at most 64: that keeps the
+// rounding of a sum within a few units however long the row is, also where all terms are alike and their
+// roundings never cancel.
 fn lane_sum(walk: Walk, key: u32, scale: Scale) -> Sum {
     var sum = Sum(0u, 0.0);
     for (var outermost = 0u; outermost < walk.count; outermost += BLOCKS) {
