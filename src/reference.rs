@@ -1,7 +1,7 @@
 //! The textbook in f64: obviously right, deliberately slow.
 //!
-//! What every device computes is held against these functions, in the tests and wherever a user wants to see
-//! for himself. They are not what the CPU path runs: that is [`Device::Cpu`](crate), vectorised and threaded.
+//! What every device computes is held against these functions, in the tests and wherever else it is doubted.
+//! They are not what [`Cpu`](crate::Cpu) runs, which is vectorised and threaded.
 //!
 //! The special rows (NaN, infinities, nothing but −∞) follow the [crate's contract](crate#special-values),
 //! with [`FullyMasked::Nan`] for rows of nothing but −∞; [`compute`] knows the other choice, too.

@@ -1,20 +1,147 @@
-use crate::{Op, Options, Rows};
-pub trait Real: Copy + Default + Into<f64> {
-    fn of(v: f64) -> Self;
-}
-impl Real for f32 {
-    fn of(v: f64) -> f32 {
-        v as f32
-    }
-}
-impl Real for f64 {
-    fn of(v: f64) -> f64 {
-        v
-    }
-}
+//! The CPU path: SIMD and threads, with the promises of the GPU kernels and the reference's meaning.
+//!
+//! ```text
+//!     compute_rows ─► row      a long contiguous row: lanes along the row, stretches over threads
+//!                 └─► columns  strided or short rows: a row per lane
+//!                        │
+//!                      lanes ─► statistics (maximum, how often, sum of the others) ─► last step
+//! ```
+//!
+//! The bits of a row's results depend on its logits alone. They are the same whether it stands alone or in a
+//! batch, contiguous or strided, on one thread or on many: how a row is split and in which order its parts
+//! are joined follows from its length and nothing else (`lanes.rs`). They are also the same for every
+//! instruction set that the loops are compiled for (`instruction_set.rs`), because nothing is fused and
+//! nothing reordered.
+//!
+//! The arithmetic is that of the logits' own type, except that sums leave it after a few terms (`lanes.rs`)
+//! and the one logarithm per row is taken in f64.
+//!
+//! [`Precision::Fast`](crate::Precision::Fast) takes the same path: all that accuracy costs here is the five
+//! operations that keep a difference exact, of some thirty for each logit, and the memory hides them.
+
+mod columns;
+mod compensated;
+mod exponential;
+mod instruction_set;
+mod lanes;
+mod real;
+mod row;
+mod statistics;
+mod threads;
+
+use crate::{Op, Options, Output, Rows};
+
+use instruction_set::InstructionSet;
+pub use real::Real;
+
+/// Contiguous rows of fewer classes than this are computed a row per lane, which is faster: joining the lanes
+/// at the end of a row costs as much as some chunks of logits, and its last chunk may be nearly empty.
+const CLASSES_TO_FILL_LANES: usize = 64;
+
+/// Computes every row of `logits` into `result`.
+///
+/// The rows are compact: offset 0, pitch classes · inner. `result` has a place for each element that `op`
+/// writes, in the order of [`Rows::result`]; what it holds beforehand does not matter. Where the lengths do
+/// not fit the rows, nothing is written that is of any use, but nothing is touched out of bounds either.
 pub(crate) fn compute_rows<T: Real>(op: Op, logits: &[T], rows: &Rows, result: &mut [T], options: &Options) {
-    let wide: Vec<f64> = logits.iter().map(|&v| v.into()).collect();
-    for (r, v) in result.iter_mut().zip(crate::reference::compute(op, &wide, rows, options)) {
-        *r = T::of(v);
+    compute_rows_with(InstructionSet::widest(), op, logits, rows, result, options);
+}
+
+fn compute_rows_with<T: Real>(
+    instructions: InstructionSet,
+    op: Op,
+    logits: &[T],
+    rows: &Rows,
+    result: &mut [T],
+    options: &Options,
+) {
+    let sizes = [rows.outer() as usize, rows.classes() as usize, rows.inner() as usize];
+    let [outer, classes, inner] = sizes;
+    if outer == 0 || inner == 0 {
+        return;
+    }
+    if classes == 0 {
+        if op.output() == Output::PerRow {
+            result.fill(T::NEG_INFINITY);
+        }
+    } else if inner == 1 && classes >= CLASSES_TO_FILL_LANES {
+        row::compute(instructions, op, logits, classes, result, options);
+    } else {
+        columns::compute(instructions, op, logits, sizes, result, options);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Logits of many magnitudes, with a −∞ here and there.
+    fn logits<T: Real>(count: usize) -> Vec<T> {
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as f64 / (1u64 << 31) as f64
+        };
+        let mut logit = || match next() {
+            sort if sort < 0.05 => f64::NEG_INFINITY,
+            sort if sort < 0.5 => 10.0 * next() - 40.3,
+            _ => 120.0 * (next() - 1.0),
+        };
+        (0..count).map(|_| T::narrow(logit())).collect()
+    }
+
+    fn every_instruction_set_gives_the_same_bits<T: Real>() {
+        let shapes = [
+            (50, 4, 1),
+            (20, 33, 1),
+            (9, 64, 1),
+            (9, 781, 1),
+            (3, 5000, 1),
+            (1, 70_001, 1),
+            (3, 100, 21),
+            (1, 9001, 5),
+        ];
+        for (outer, classes, inner) in shapes {
+            let rows = Rows::new(outer, classes, inner).unwrap();
+            let logits: Vec<T> = logits(rows.elements() as usize);
+            for op in Op::ALL {
+                let answers: Vec<_> = (InstructionSet::all().into_iter())
+                    .map(|instructions| {
+                        let mut result = vec![T::NAN; rows.result(op).elements() as usize];
+                        compute_rows_with(instructions, op, &logits, &rows, &mut result, &Options::default());
+                        (instructions, result)
+                    })
+                    .collect();
+                for (instructions, answer) in &answers[1..] {
+                    // No NaN among them, and equal zeros have equal signs: softmax and log-softmax know no −0.
+                    assert!(*answer == answers[0].1, "{op} of {rows} with {instructions:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits_in_f32() {
+        every_instruction_set_gives_the_same_bits::<f32>();
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits_in_f64() {
+        every_instruction_set_gives_the_same_bits::<f64>();
+    }
+
+    #[test]
+    fn lengths_that_do_not_fit_are_no_danger() {
+        for (outer, classes, inner) in [(3, 5, 1), (3, 100, 1), (1, 70_001, 1), (3, 5, 2), (1, 5000, 3)] {
+            let rows = Rows::new(outer, classes, inner).unwrap();
+            for op in Op::ALL {
+                let elements = rows.result(op).elements() as usize;
+                for (given, expected) in [(0, elements), (7, elements), (7, 3), (7, 0), (200_000, 500)] {
+                    let logits = vec![1.0f32; given];
+                    compute_rows(op, &logits, &rows, &mut vec![0.0; expected], &Options::default());
+                    compute_rows(op, &logits, &rows, &mut vec![0.0; elements + 1], &Options::default());
+                }
+            }
+        }
     }
 }

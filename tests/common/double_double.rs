@@ -76,8 +76,8 @@ impl DoubleDouble {
         let r = (self - LN_2 * n.into()).scaled(-8);
         let mut term = r;
         let mut minus_one = r;
-        for k in 2..=10 {
-            term = term * r * INVERSE[k];
+        for &inverse in &INVERSE[2..] {
+            term = term * r * inverse;
             minus_one = minus_one + term;
         }
         for _ in 0..8 {

@@ -261,8 +261,7 @@ fn judge_row<T: Judged>(
                 }
                 continue;
             }
-            // Written so that a NaN does not pass.
-            if !(error <= bound) {
+            if error.is_nan() || error > bound {
                 return refuse(bound);
             }
             let error_in_units = (error - T::TINY).max(0.0) / (T::UNIT * scale);
@@ -275,7 +274,7 @@ fn judge_row<T: Judged>(
     if op == Op::Softmax && precision == Precision::Accurate {
         let sum: f64 = answer.iter().fold(DoubleDouble::ZERO, |sum, p| sum + p.widen().into()).value();
         let bound = 16.0 * T::UNIT + T::TINY;
-        if !((sum - 1.0).abs() <= bound) {
+        if sum.is_nan() || (sum - 1.0).abs() > bound {
             return Err(format!("which sums to {sum} where 1 is right, within {bound:e}"));
         }
     }

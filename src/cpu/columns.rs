@@ -1,0 +1,422 @@
+//! Rows that cannot fill the lanes by themselves: strided ones (the axis is not the last), and short ones.
+//!
+//! Sixteen neighbouring rows are copied into a *tile*, one row per lane, so that the arithmetic of a row is
+//! that of a lane. The copy turns strided access, which is hard on caches where the stride is a power of
+//! two, into one read and one write; everything between happens in the tile. A lane knows nothing of the
+//! others, and adds up its row in the order that `lanes.rs` lays down, so a row has the same bits here, in
+//! whichever lane and beside whichever neighbours, as it would have in `row.rs`.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use crate::{Op, Options, Output};
+
+use super::instruction_set::{InstructionSet, Task};
+use super::lanes::{self, BLOCK, Chunk, LANES, STRETCH, Totals};
+use super::real::Real;
+use super::statistics::{Finish, Statistics};
+use super::threads;
+
+/// Computes every row of a compact `outer × classes × inner` array.
+///
+/// Does nothing unless `logits` and `result` have the lengths that these sizes ask for.
+pub(super) fn compute<T: Real>(
+    instructions: InstructionSet,
+    op: Op,
+    logits: &[T],
+    [outer, classes, inner]: [usize; 3],
+    result: &mut [T],
+    options: &Options,
+) {
+    let rows = outer * inner;
+    let results_per_row = match op.output() {
+        Output::PerElement => classes,
+        Output::PerRow => 1,
+    };
+    if logits.len() != rows * classes || result.len() != rows * results_per_row {
+        return;
+    }
+    let batch = Batch { op, logits, classes, inner, result: SharedResult::new(result), options };
+    let groups_per_task = match classes > STRETCH {
+        true => 1,
+        false => (threads::LOGITS_PER_TASK / (classes * LANES)).max(1),
+    };
+    threads::for_each(rows.div_ceil(groups_per_task * LANES), |task| {
+        let first = task * groups_per_task * LANES;
+        let rows = first..rows.min(first + groups_per_task * LANES);
+        if classes > STRETCH {
+            batch.long_group(instructions, &Group::new(rows, classes, inner));
+        } else {
+            instructions.run(WholeGroups { batch: &batch, rows });
+        }
+    });
+}
+
+/// What all tasks have in common.
+struct Batch<'a, T> {
+    op: Op,
+    logits: &'a [T],
+    classes: usize,
+    inner: usize,
+    result: SharedResult<'a, T>,
+    options: &'a Options,
+}
+
+impl<T: Real> Batch<'_, T> {
+    /// A group whose rows are longer than a tile: several tiles, each a task.
+    fn long_group(&self, instructions: InstructionSet, group: &Group) {
+        let tiles = self.classes.div_ceil(STRETCH);
+        let classes = |index: usize| index * STRETCH..self.classes.min((index + 1) * STRETCH);
+        let parts = threads::map(tiles, |index| {
+            instructions.run(MeasureTile { batch: self, group, classes: classes(index) })
+        });
+        let rows: [Statistics; LANES] =
+            std::array::from_fn(|lane| Statistics::join(parts.iter().map(|part| &part[lane])));
+        match self.op.output() {
+            Output::PerElement => {
+                threads::for_each(tiles, |index| {
+                    let (classes, parts) = (classes(index), &parts[index]);
+                    instructions.run(WriteTile { batch: self, group, classes, parts, rows: &rows });
+                });
+            }
+            Output::PerRow => group.store_per_row(&log_sum_exps(&rows), &self.result),
+        }
+    }
+}
+
+/// Groups whose rows fit a tile, one group after the other.
+struct WholeGroups<'a, T> {
+    batch: &'a Batch<'a, T>,
+    rows: Range<usize>,
+}
+
+impl<T: Real> Task for WholeGroups<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let &Batch { op, logits, classes, inner, ref result, options } = self.batch;
+        let mut tile = empty_tile(classes);
+        for first in self.rows.clone().step_by(LANES) {
+            let group = Group::new(first..self.rows.end.min(first + LANES), classes, inner);
+            group.load(logits, 0, &mut tile);
+            let rows = measure(op, &mut tile);
+            match op.output() {
+                Output::PerElement => {
+                    write(op, &rows, &rows, options, &mut tile);
+                    group.store(&tile, 0, result);
+                }
+                Output::PerRow => group.store_per_row(&log_sum_exps(&rows), result),
+            }
+        }
+    }
+}
+
+/// The statistics of some classes of a group; for softmax, also their terms, into the result.
+struct MeasureTile<'a, T> {
+    batch: &'a Batch<'a, T>,
+    group: &'a Group,
+    classes: Range<usize>,
+}
+
+impl<T: Real> Task for MeasureTile<'_, T> {
+    type Output = [Statistics; LANES];
+
+    #[inline(always)]
+    fn run(self) -> [Statistics; LANES] {
+        let mut tile = empty_tile(self.classes.len());
+        self.group.load(self.batch.logits, self.classes.start, &mut tile);
+        let statistics = measure(self.batch.op, &mut tile);
+        if self.batch.op == Op::Softmax {
+            self.group.store(&tile, self.classes.start, &self.batch.result);
+        }
+        statistics
+    }
+}
+
+/// The last step for some classes of a group.
+struct WriteTile<'a, T> {
+    batch: &'a Batch<'a, T>,
+    group: &'a Group,
+    classes: Range<usize>,
+    parts: &'a [Statistics; LANES],
+    rows: &'a [Statistics; LANES],
+}
+
+impl<T: Real> Task for WriteTile<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let mut tile = empty_tile(self.classes.len());
+        if self.batch.op == Op::Softmax {
+            self.group.load_terms(&self.batch.result, self.classes.start, &mut tile);
+        } else {
+            self.group.load(self.batch.logits, self.classes.start, &mut tile);
+        }
+        write(self.batch.op, self.parts, self.rows, self.batch.options, &mut tile);
+        self.group.store(&tile, self.classes.start, &self.batch.result);
+    }
+}
+
+/// A tile whose lanes take no part in anything.
+#[inline(always)]
+fn empty_tile<T: Real>(classes: usize) -> Vec<Chunk<T>> {
+    vec![[T::NEG_INFINITY; LANES]; classes]
+}
+
+/// The statistics of every lane; for softmax, the tile is left with the terms.
+#[inline(always)]
+fn measure<T: Real>(op: Op, tile: &mut [Chunk<T>]) -> [Statistics; LANES] {
+    match op {
+        Op::Softmax => measure_lanes::<T, true>(tile),
+        _ => measure_lanes::<T, false>(tile),
+    }
+}
+
+#[inline(always)]
+fn measure_lanes<T: Real, const KEPT: bool>(tile: &mut [Chunk<T>]) -> [Statistics; LANES] {
+    let classes = tile.len();
+    let maxima = lanes::maxima(tile);
+    let mut anchors = maxima;
+    anchors.iter_mut().for_each(|anchor| *anchor = lanes::anchor(*anchor));
+
+    let mut accumulators = [Totals::<T, KEPT>::EMPTY; LANES];
+    let (blocks, rest) = tile.as_chunks_mut::<{ BLOCK * LANES }>();
+    for block in blocks {
+        for (index, totals) in accumulators.iter_mut().enumerate() {
+            let chunks: [&Chunk<T>; BLOCK] = std::array::from_fn(|round| &block[round * LANES + index]);
+            let terms = totals.add(chunks, &anchors);
+            if KEPT {
+                for (round, terms) in terms.into_iter().enumerate() {
+                    block[round * LANES + index] = terms;
+                }
+            }
+        }
+    }
+    for (j, chunk) in rest.iter_mut().enumerate() {
+        let [terms] = accumulators[j % LANES].add([chunk], &anchors);
+        if KEPT {
+            *chunk = terms;
+        }
+    }
+
+    // As `Totals::join_lanes` does it, except for joins of nothing: short rows are many.
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        let (lower, upper) = accumulators.split_at_mut(width);
+        for (lower, upper) in lower.iter_mut().zip(upper).take(classes.saturating_sub(width)) {
+            lower.join(upper);
+        }
+    }
+    let [row, ..] = accumulators;
+    let mut statistics = [Statistics::EMPTY; LANES];
+    for (lane, place) in statistics.iter_mut().enumerate() {
+        *place = row.statistics(lane, maxima[lane]);
+    }
+    statistics
+}
+
+/// The last step, for every element of a tile: part of rows of which the statistics are known.
+#[inline(always)]
+fn write<T: Real>(
+    op: Op,
+    parts: &[Statistics; LANES],
+    rows: &[Statistics; LANES],
+    options: &Options,
+    tile: &mut [Chunk<T>],
+) {
+    let (mut factors, mut maxima, mut log_sums) = ([T::ONE; LANES], [T::ZERO; LANES], [T::ZERO; LANES]);
+    let mut filled = [None; LANES];
+    for lane in 0..LANES {
+        match parts[lane].finish(&rows[lane], op, options) {
+            Finish::Fill(value) => filled[lane] = Some(value),
+            Finish::Scale(factor) => factors[lane] = factor,
+            Finish::Subtract { maximum, log_sum } => (maxima[lane], log_sums[lane]) = (maximum, log_sum),
+        }
+    }
+    for chunk in &mut *tile {
+        if op == Op::Softmax {
+            for lane in 0..LANES {
+                chunk[lane] = chunk[lane] * factors[lane];
+            }
+        } else {
+            for lane in 0..LANES {
+                chunk[lane] = (chunk[lane] - maxima[lane]) - log_sums[lane];
+            }
+        }
+    }
+    for (lane, value) in filled.iter().enumerate() {
+        if let Some(value) = *value {
+            tile.iter_mut().for_each(|chunk| chunk[lane] = value);
+        }
+    }
+}
+
+/// The log-sum-exp of every lane.
+#[inline(always)]
+fn log_sum_exps<T: Real>(rows: &[Statistics; LANES]) -> Chunk<T> {
+    let mut values = [T::ZERO; LANES];
+    for (value, row) in values.iter_mut().zip(rows) {
+        *value = row.log_sum_exp();
+    }
+    values
+}
+
+/// Up to [`LANES`] consecutive rows, and where their elements lie.
+struct Group {
+    first_row: usize,
+    /// How many rows there are; the lanes beyond are empty.
+    rows: usize,
+    /// Where each row's class 0 lies, in elements.
+    starts: [usize; LANES],
+    /// Elements from a class to the next.
+    inner: usize,
+    /// Whether the rows lie side by side: one class of all of them is one piece of memory.
+    side_by_side: bool,
+}
+
+impl Group {
+    #[inline(always)]
+    fn new(rows: Range<usize>, classes: usize, inner: usize) -> Self {
+        let (slab, column) = (rows.start / inner, rows.start % inner);
+        let mut starts = [0; LANES];
+        let (mut start, mut column_of_lane) = (slab * classes * inner + column, column);
+        for place in &mut starts[..rows.len().min(LANES)] {
+            *place = start;
+            (start, column_of_lane) = (start + 1, column_of_lane + 1);
+            if column_of_lane == inner {
+                // The next slab begins where the last class of this one ends.
+                (start, column_of_lane) = (start + (classes - 1) * inner, 0);
+            }
+        }
+        Group {
+            first_row: rows.start,
+            rows: rows.len().min(LANES),
+            starts,
+            inner,
+            side_by_side: column + rows.len() <= inner,
+        }
+    }
+
+    /// Fills a tile with logits, from class `first` on.
+    #[inline(always)]
+    fn load<T: Real>(&self, logits: &[T], first: usize, tile: &mut [Chunk<T>]) {
+        if self.rows < LANES {
+            tile.fill([T::NEG_INFINITY; LANES]);
+        }
+        let starts = self.starts[..self.rows].iter().map(|start| start + first * self.inner);
+        if self.inner == 1 {
+            for (lane, start) in starts.enumerate() {
+                for (chunk, &x) in tile.iter_mut().zip(logits.get(start..).unwrap_or_default()) {
+                    chunk[lane] = x;
+                }
+            }
+        } else if self.side_by_side {
+            let classes =
+                logits.get(self.starts[0] + first * self.inner..).unwrap_or_default().chunks(self.inner);
+            for (chunk, logits) in tile.iter_mut().zip(classes) {
+                match logits.first_chunk() {
+                    Some(neighbours) if self.rows == LANES => *chunk = *neighbours,
+                    _ => chunk.iter_mut().zip(&logits[..self.rows]).for_each(|(place, &x)| *place = x),
+                }
+            }
+        } else {
+            for (lane, start) in starts.enumerate() {
+                let column = logits.get(start..).unwrap_or_default().iter().step_by(self.inner);
+                for (chunk, &x) in tile.iter_mut().zip(column) {
+                    chunk[lane] = x;
+                }
+            }
+        }
+    }
+
+    /// Fills a tile with what [`store`](Group::store) has left in the result.
+    #[inline(always)]
+    fn load_terms<T: Real>(&self, result: &SharedResult<'_, T>, first: usize, tile: &mut [Chunk<T>]) {
+        for (j, chunk) in tile.iter_mut().enumerate() {
+            let offset = (first + j) * self.inner;
+            for (place, start) in chunk.iter_mut().zip(&self.starts[..self.rows]) {
+                // SAFETY: the element is of a row of this group.
+                let element = unsafe { result.part(start + offset, 1) };
+                element.iter().for_each(|&term| *place = term);
+            }
+        }
+    }
+
+    /// Writes a tile to the result, from class `first` on.
+    #[inline(always)]
+    fn store<T: Real>(&self, tile: &[Chunk<T>], first: usize, result: &SharedResult<'_, T>) {
+        let starts = self.starts[..self.rows].iter().map(|start| start + first * self.inner);
+        if self.inner == 1 {
+            for (lane, start) in starts.enumerate() {
+                // SAFETY: these are classes of one row of this group.
+                let row = unsafe { result.part(start, tile.len()) };
+                for (place, chunk) in row.iter_mut().zip(tile) {
+                    *place = chunk[lane];
+                }
+            }
+        } else if self.side_by_side {
+            for (j, chunk) in tile.iter().enumerate() {
+                // SAFETY: this is one class of the rows of this group, which lie side by side.
+                let class = unsafe { result.part(self.starts[0] + (first + j) * self.inner, self.rows) };
+                match class.first_chunk_mut() {
+                    Some(class) => *class = *chunk,
+                    None => class.iter_mut().zip(chunk).for_each(|(place, &value)| *place = value),
+                }
+            }
+        } else {
+            for (lane, start) in starts.enumerate() {
+                for (j, chunk) in tile.iter().enumerate() {
+                    // SAFETY: the element is of a row of this group.
+                    let element = unsafe { result.part(start + j * self.inner, 1) };
+                    element.fill(chunk[lane]);
+                }
+            }
+        }
+    }
+
+    /// Writes one value for each row.
+    #[inline(always)]
+    fn store_per_row<T: Real>(&self, values: &Chunk<T>, result: &SharedResult<'_, T>) {
+        // SAFETY: these are the places of this group's rows.
+        let places = unsafe { result.part(self.first_row, self.rows) };
+        places.iter_mut().zip(values).for_each(|(place, &value)| *place = value);
+    }
+}
+
+/// The result, written to by several threads at once, whose rows interleave in memory.
+///
+/// Every element belongs to one row, every row to one [`Group`], and every group to one task; where a group
+/// has several tiles, every class to one tile and every tile to one task at a time. So a task that reaches
+/// for elements of its own group and tile alone has them to itself.
+struct SharedResult<'a, T> {
+    start: *mut T,
+    length: usize,
+    borrowed: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: whoever reaches for elements through a shared reference promises that no one else does meanwhile.
+unsafe impl<T: Send> Sync for SharedResult<'_, T> {}
+
+impl<'a, T: Real> SharedResult<'a, T> {
+    fn new(result: &'a mut [T]) -> Self {
+        SharedResult { start: result.as_mut_ptr(), length: result.len(), borrowed: PhantomData }
+    }
+
+    /// `length` elements, from `at` on; none where they would not all lie in the result.
+    ///
+    /// # Safety
+    /// While the slice lives, no other is taken that has an element in common with it.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "a part of a mutable borrow that several threads share")]
+    unsafe fn part(&self, at: usize, length: usize) -> &mut [T] {
+        if at > self.length || length > self.length - at {
+            return &mut [];
+        }
+        // SAFETY: in bounds of the slice that is mutably borrowed for 'a, which outlives `self`; and no
+        // other reference to these elements lives, by this function's contract.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(at), length) }
+    }
+}

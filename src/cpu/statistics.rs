@@ -1,0 +1,152 @@
+//! What a row's logits come to, and what follows from it for each operation.
+//!
+//! A row that is too long for one thread's cache is taken in stretches. Each has statistics of its own,
+//! relative to its own maximum; [`Statistics::join`] makes the row's out of them, in one step and in one
+//! order, so that no term is scaled twice and the bits do not depend on who computed which stretch.
+
+use crate::{FullyMasked, Op, Options};
+
+use super::compensated::{CompensatedSum, two_sum};
+use super::exponential::{exp_of_difference, lifted_exp_of_difference};
+use super::real::Real;
+
+/// The maximum of some logits, how many attain it, and the sum of exp(x − maximum) over all others.
+///
+/// The ones of the maximum are counted, not summed: a logarithm of 1 + (something tiny) is only exact if the
+/// 1 has never been added.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Statistics {
+    /// NaN where a logit is NaN.
+    maximum: f64,
+    at_maximum: f64,
+    others: CompensatedSum,
+}
+
+impl Statistics {
+    /// Of no logits at all.
+    pub(super) const EMPTY: Self = Statistics {
+        maximum: f64::NEG_INFINITY,
+        at_maximum: 0.0,
+        others: CompensatedSum { high: 0.0, low: 0.0 },
+    };
+
+    /// From the greatest number that is no NaN, and from sums in which any NaN shows.
+    #[inline(always)]
+    pub(super) fn new<T: Real>(maximum: T, at_maximum: f64, others: CompensatedSum) -> Self {
+        if others.high.is_nan() {
+            return Statistics { maximum: f64::NAN, ..Statistics::EMPTY };
+        }
+        Statistics { maximum: maximum.widen(), at_maximum, others }
+    }
+
+    /// The statistics of a row from those of its stretches.
+    pub(super) fn join<'a>(parts: impl IntoIterator<Item = &'a Statistics, IntoIter: Clone>) -> Self {
+        let parts = parts.into_iter();
+        let maximum = (parts.clone().map(|part| part.maximum))
+            .fold(f64::NEG_INFINITY, |maximum, x| if x > maximum || x.is_nan() { x } else { maximum });
+        let mut joined = Statistics { maximum, ..Statistics::EMPTY };
+        if !maximum.is_finite() {
+            return joined;
+        }
+        for part in parts {
+            if part.maximum == maximum {
+                joined.at_maximum += part.at_maximum;
+                joined.others = joined.others.join(part.others);
+            } else {
+                let scaled = part.sum() * lifted_exp_of_difference(part.maximum, maximum) * f64::UNLIFT;
+                joined.others = joined.others.plus(scaled);
+            }
+        }
+        joined
+    }
+
+    /// Σ exp(x − maximum), over all logits.
+    #[inline(always)]
+    fn sum(&self) -> f64 {
+        let (high, error) = two_sum(self.at_maximum, self.others.high);
+        high + (error + self.others.low)
+    }
+
+    /// log Σ exp(x − maximum), exact to the last place also where it is tiny.
+    #[inline(always)]
+    fn log_sum(&self) -> f64 {
+        let (high, error) = two_sum(self.at_maximum - 1.0, self.others.high);
+        (high + (error + self.others.low)).ln_1p()
+    }
+
+    /// The log-sum-exp of the row.
+    #[inline(always)]
+    pub(super) fn log_sum_exp<T: Real>(&self) -> T {
+        if self.maximum.is_nan() {
+            T::NAN
+        } else if self.maximum.is_infinite() {
+            T::narrow(self.maximum)
+        } else {
+            T::narrow(self.maximum + self.log_sum())
+        }
+    }
+
+    /// How the elements of this stretch's results follow from its logits, given the whole row's statistics.
+    #[inline(always)]
+    pub(super) fn finish<T: Real>(&self, row: &Statistics, op: Op, options: &Options) -> Finish<T> {
+        if row.maximum == f64::NEG_INFINITY && options.fully_masked == FullyMasked::Zero {
+            return Finish::Fill(if op == Op::LogSoftmax { T::NEG_INFINITY } else { T::ZERO });
+        }
+        if !row.maximum.is_finite() {
+            return Finish::Fill(T::NAN);
+        }
+        match op {
+            Op::LogSoftmax => {
+                Finish::Subtract { maximum: T::narrow(row.maximum), log_sum: T::narrow(row.log_sum()) }
+            }
+            _ if self.maximum == row.maximum => Finish::Scale(T::narrow(1.0 / row.sum())),
+            _ => Finish::Scale(T::narrow(exp_of_difference(self.maximum, row.maximum) / row.sum())),
+        }
+    }
+}
+
+/// The last step for an element.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Finish<T> {
+    /// A row without a distribution: this in every place.
+    Fill(T),
+    /// Softmax: the term exp(x − maximum of the stretch), times this.
+    Scale(T),
+    /// Log-softmax: (x − maximum) − log_sum. Never −0, since x = maximum gives +0 first, and where a −0
+    /// could come out of zeros of both signs, log_sum is at least ln 2.
+    Subtract { maximum: T, log_sum: T },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(maximum: f64, at_maximum: f64, others: f64) -> Statistics {
+        Statistics::new(maximum, at_maximum, CompensatedSum { high: others, low: 0.0 })
+    }
+
+    #[test]
+    fn joined_stretches_are_the_row() {
+        let half = of(2.0, 3.0, 0.25);
+        assert_eq!(Statistics::join(&[half]), half);
+        assert_eq!(Statistics::join(&[half, half]), of(2.0, 6.0, 0.5));
+        let lower = Statistics::join(&[of(1.0, 1.0, 0.0), half]);
+        assert_eq!((lower.maximum, lower.at_maximum), (2.0, 3.0));
+        assert!((lower.others.value() - 0.25 - (-1f64).exp()).abs() < 1e-16);
+    }
+
+    #[test]
+    fn special_stretches_decide() {
+        let masked = of(f64::NEG_INFINITY, 0.0, 0.0);
+        let plain = of(2.0, 3.0, 0.25);
+        let infinite = of(f64::INFINITY, 1.0, 0.0);
+        let nan = of(2.0, 1.0, f64::NAN);
+        assert_eq!(Statistics::join(&[masked, plain, masked]), plain);
+        assert_eq!(Statistics::join(&[masked, masked]).log_sum_exp::<f32>(), f32::NEG_INFINITY);
+        assert_eq!(Statistics::join(&[] as &[Statistics]).log_sum_exp::<f32>(), f32::NEG_INFINITY);
+        assert_eq!(Statistics::join(&[plain, infinite, masked]).log_sum_exp::<f32>(), f32::INFINITY);
+        for parts in [[nan, infinite], [infinite, nan], [nan, plain], [masked, nan]] {
+            assert!(Statistics::join(&parts).log_sum_exp::<f32>().is_nan());
+        }
+    }
+}

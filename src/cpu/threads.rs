@@ -1,0 +1,44 @@
+//! Work spread over threads, where there are threads.
+//!
+//! What is computed, and in which order its parts are joined, is decided by the callers and does not depend
+//! on how many threads take part.
+
+/// Logits that are worth a task of their own: some tens of microseconds, many times what handing it to
+/// another thread costs.
+pub(super) const LOGITS_PER_TASK: usize = 1 << 15;
+
+/// Calls `work` with every number below `tasks`.
+pub(super) fn for_each(tasks: usize, work: impl Fn(usize) + Send + Sync) {
+    #[cfg(not(target_arch = "wasm32"))]
+    if tasks > 1 {
+        use rayon::prelude::*;
+        return (0..tasks).into_par_iter().for_each(work);
+    }
+    (0..tasks).for_each(work);
+}
+
+/// Calls `work` with every number below `tasks`, and gives what it returned, in order.
+pub(super) fn map<R: Send>(tasks: usize, work: impl Fn(usize) -> R + Send + Sync) -> Vec<R> {
+    #[cfg(not(target_arch = "wasm32"))]
+    if tasks > 1 {
+        use rayon::prelude::*;
+        return (0..tasks).into_par_iter().map(work).collect();
+    }
+    (0..tasks).map(work).collect()
+}
+
+/// Calls `work` with every piece of `length` elements of a slice (the last may be shorter) and its number,
+/// and gives what it returned, in order.
+pub(super) fn map_pieces<T: Send, R: Send>(
+    slice: &mut [T],
+    length: usize,
+    work: impl Fn(usize, &mut [T]) -> R + Send + Sync,
+) -> Vec<R> {
+    let length = length.max(1);
+    #[cfg(not(target_arch = "wasm32"))]
+    if slice.len() > length {
+        use rayon::prelude::*;
+        return slice.par_chunks_mut(length).enumerate().map(|(index, piece)| work(index, piece)).collect();
+    }
+    slice.chunks_mut(length).enumerate().map(|(index, piece)| work(index, piece)).collect()
+}
