@@ -20,20 +20,24 @@ pub(crate) enum Waiting {
 /// The thread that polls; it ends with its context.
 pub(crate) struct Poller {
     #[cfg(not(target_arch = "wasm32"))]
-    submissions: std::sync::Mutex<std::sync::mpsc::Sender<wgpu::SubmissionIndex>>,
+    device: wgpu::Device,
+    /// None where the system has no thread left to give.
+    #[cfg(not(target_arch = "wasm32"))]
+    submissions: Option<std::sync::Mutex<std::sync::mpsc::Sender<wgpu::SubmissionIndex>>>,
 }
 
 impl Poller {
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn new(device: wgpu::Device) -> Self {
         let (sender, receiver) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
+        let polled = device.clone();
+        let thread = std::thread::Builder::new().name("wgpu-softmax".into()).spawn(move || {
             for submission in receiver {
                 // A device that is lost calls back with the loss; there is nobody else to tell here.
-                let _ = poll(&device, until(submission));
+                let _ = poll(&polled, until(submission));
             }
         });
-        Poller { submissions: std::sync::Mutex::new(sender) }
+        Poller { device, submissions: thread.is_ok().then(|| std::sync::Mutex::new(sender)) }
     }
 
     #[cfg(target_arch = "wasm32")]
@@ -42,10 +46,14 @@ impl Poller {
     }
 
     #[cfg(not(target_arch = "wasm32"))]
-    fn watch(&self, submission: wgpu::SubmissionIndex) {
-        let sender = self.submissions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn watch(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        let Some(submissions) = &self.submissions else {
+            return poll(&self.device, until(submission));
+        };
+        let sender = submissions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // The receiver lives as long as this sender.
         let _ = sender.send(submission);
+        Ok(())
     }
 }
 
@@ -87,7 +95,7 @@ impl Gpu {
             #[cfg(not(target_arch = "wasm32"))]
             Waiting::Here => poll(self.device(), until(submission))?,
             #[cfg(not(target_arch = "wasm32"))]
-            Waiting::Elsewhere => self.poller().watch(submission),
+            Waiting::Elsewhere => self.poller().watch(submission)?,
             #[cfg(target_arch = "wasm32")]
             Waiting::Elsewhere => drop(submission),
         }

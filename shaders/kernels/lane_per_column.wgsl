@@ -15,14 +15,10 @@ fn lane_per_column(
     let logits = logits_at(slab) + column;
     let result = result_at(slab) + column;
 
+    // There are few chunks, a group of partials at most.
     var row = nothing();
-    for (var first = 0u; first < parameters.chunks; first += PARTIALS_IN_A_GROUP) {
-        var group = nothing();
-        let end = min(first + PARTIALS_IN_A_GROUP, parameters.chunks);
-        for (var chunk = first; chunk < end; chunk += 1u) {
-            group = join(group, column_statistics(column_chunk(chunk, logits, result)));
-        }
-        row = join(row, group);
+    for (var chunk = 0u; chunk < parameters.chunks; chunk += 1u) {
+        row = join(row, column_statistics(column_chunk(chunk, logits, result)));
     }
 
     let whole = Walk(logits, result, parameters.inner, parameters.classes);

@@ -3,7 +3,6 @@
 
 const COLUMN_BLOCK: u32 = 64u;
 const COLUMN_GROUP: u32 = 16u * COLUMN_BLOCK;
-const PARTIALS_IN_A_GROUP: u32 = 32u;
 
 // The walk through this window's chunk `chunk` of the column that starts at `logits`.
 fn column_chunk(chunk: u32, logits: u32, result: u32) -> Walk {

@@ -337,10 +337,19 @@ impl Group {
     fn load_terms<T: Real>(&self, result: &SharedResult<'_, T>, first: usize, tile: &mut [Chunk<T>]) {
         for (j, chunk) in tile.iter_mut().enumerate() {
             let offset = (first + j) * self.inner;
+            if self.side_by_side {
+                // SAFETY: this is one class of the rows of this group, which lie side by side.
+                let class = unsafe { result.part(self.starts[0] + offset, self.rows) };
+                match class.first_chunk() {
+                    Some(class) => *chunk = *class,
+                    None => chunk.iter_mut().zip(class).for_each(|(place, term)| *place = *term),
+                }
+                continue;
+            }
             for (place, start) in chunk.iter_mut().zip(&self.starts[..self.rows]) {
                 // SAFETY: the element is of a row of this group.
                 let element = unsafe { result.part(start + offset, 1) };
-                element.iter().for_each(|&term| *place = term);
+                element.iter().for_each(|term| *place = *term);
             }
         }
     }
