@@ -110,3 +110,8 @@ pub use processor::Cpu;
 pub use rows::{Axes, Rows, result_shape};
 pub use tensor::Tensor;
 pub use transfer::Progress;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
