@@ -51,7 +51,7 @@ impl Shader {
         parts.push(match self.dtype {
             Dtype::F32 | Dtype::F64 => part!("dtypes/f32.wgsl"),
         });
-        parts.extend([part!("shared/special_values.wgsl"), part!("shared/powers_of_two.wgsl")]);
+        parts.extend([part!("shared/special_values.wgsl"), part!("shared/shifted.wgsl")]);
         match self.precision {
             Precision::Accurate if self.hide_intermediates => {
                 parts.extend([

@@ -41,7 +41,8 @@
 //! | log-softmax | absolute error ≤ 8 u·max(1, \|y\|); the largest entry within 16 u relative; never −0 | the fast softmax's relative error as absolute error, plus 8 u·max(1, \|y\|) |
 //! | log-sum-exp | absolute error ≤ 4 u·(\|max\| + \|lse\| + log term) | likewise |
 //!
-//! Every bound carries + 2⁻¹²⁶ absolute, since devices may flush subnormal numbers.
+//! Every bound carries + 2⁻¹²⁶ absolute, since devices may flush subnormal numbers, and the fast ones
+//! + K·2⁻¹²⁶, since each of K terms may be flushed before they are added up.
 //!
 //! # Special values
 //!

@@ -3,6 +3,7 @@
 use crate::arrangement::Arrangement;
 use crate::rows::result_shape;
 use crate::tensor::check_length;
+use crate::transfer::Operation;
 use crate::wait::Waiting;
 use crate::{Axes, Cpu, Element, Engine, Error, Gpu, Op, Options, Progress, Result};
 
@@ -46,7 +47,8 @@ impl Gpu {
         if T::DTYPE != crate::Dtype::F32 {
             return Err(self.refuse::<T>());
         }
-        self.transfer(request.op, logits, &arrangement, &request.options, result, waiting, observe).await
+        let operation = Operation { op: request.op, rows: arrangement.rows, options: request.options };
+        self.transfer(operation, &arrangement, logits, result, waiting, observe).await
     }
 
     fn refuse<T: Element>(&self) -> Error {

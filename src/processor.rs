@@ -9,8 +9,8 @@ use crate::{Element, Op, Options, Rows};
 
 /// The CPU, with all the threads of rayon's global pool.
 ///
-/// The same promises as on a GPU, for f32 and f64. Nothing is allocated for a call into the caller's memory
-/// whose axes are adjacent.
+/// The same promises as on a GPU, for f32 and f64. A call into the caller's memory allocates nothing as large as
+/// the data, unless the axes are not adjacent. Both precisions take the accurate path: memory is what limits it.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Cpu {}

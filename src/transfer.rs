@@ -36,6 +36,24 @@ pub struct Progress {
     pub read_back: Duration,
 }
 
+/// What a workspace prepares: an operation over rows that travel together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Operation {
+    pub(crate) op: Op,
+    pub(crate) rows: Rows,
+    pub(crate) options: Options,
+}
+
+impl Operation {
+    fn logits_bytes(&self) -> u64 {
+        self.rows.elements() * Dtype::F32.bytes()
+    }
+
+    fn result_bytes(&self) -> u64 {
+        self.rows.result(self.op).elements() * Dtype::F32.bytes()
+    }
+}
+
 /// Device memory that calls leave for the next one.
 #[derive(Default)]
 pub(crate) struct Workspace {
@@ -45,7 +63,7 @@ pub(crate) struct Workspace {
     result: Option<wgpu::Buffer>,
     /// Unmapped between calls.
     download: Option<wgpu::Buffer>,
-    operations: Vec<(Op, Rows, Options, Prepared)>,
+    operations: Vec<(Operation, Prepared)>,
 }
 
 /// Whole rows that travel together: some slabs, and some of their columns.
@@ -110,19 +128,18 @@ fn windows(rows: &Rows, buffer_bytes: u64) -> Result<Vec<Window>> {
 }
 
 impl Gpu {
-    /// Computes `op` over host memory, window by window.
+    /// Computes an operation over the arranged rows of host memory, window by window.
     pub(crate) async fn transfer(
         &self,
-        op: Op,
-        logits: &[f32],
+        operation: Operation,
         arrangement: &Arrangement,
-        options: &Options,
+        logits: &[f32],
         result: &mut [f32],
         waiting: Waiting,
         mut observe: impl FnMut(Progress),
     ) -> Result<()> {
         self.check()?;
-        let rows = arrangement.rows;
+        let Operation { op, rows, .. } = operation;
         let written = rows.result(op);
         let mut progress = Progress { total: rows.elements(), ..Progress::default() };
         if written.elements() == 0 {
@@ -138,13 +155,11 @@ impl Gpu {
 
         let mut workspace = self.borrow_workspace();
         for window in windows(&rows, self.capabilities().buffer_bytes)? {
-            let part = window.rows(rows.classes())?;
-            let bytes =
-                [part.elements(), part.result(op).elements()].map(|elements| elements * Dtype::F32.bytes());
-            workspace.prepare(self, op, &part, options, bytes)?;
+            let part = Operation { rows: window.rows(rows.classes())?, ..operation };
+            workspace.prepare(self, &part)?;
 
             let clock = Clock::start();
-            workspace.fill(bytes[0], |write| {
+            workspace.fill(part.logits_bytes(), |write| {
                 for run in window.runs(&rows) {
                     arrangement.gather(logits, run, &mut *write);
                 }
@@ -152,11 +167,11 @@ impl Gpu {
             progress.upload += clock.elapsed();
 
             let clock = Clock::start();
-            workspace.run(self, op, &part, options, bytes, waiting).await?;
+            workspace.run(self, &part, waiting).await?;
             progress.compute += clock.elapsed();
 
             let clock = Clock::start();
-            workspace.drain(bytes[1], |values| {
+            workspace.drain(part.result_bytes(), |values| {
                 let mut rest = values;
                 for run in window.runs(&written) {
                     let (piece, later) = rest.split_at((run.end - run.start) as usize);
@@ -168,7 +183,7 @@ impl Gpu {
                 }
             })?;
             progress.read_back += clock.elapsed();
-            progress.done = (progress.done + part.elements()).min(progress.total);
+            progress.done = (progress.done + part.rows.elements()).min(progress.total);
             observe(progress);
         }
         self.return_workspace(workspace);
@@ -289,31 +304,31 @@ fn usable<'a>(
 }
 
 impl Workspace {
-    /// Makes what a window of `bytes` in and out needs and is not there yet.
-    fn prepare(&mut self, gpu: &Gpu, op: Op, rows: &Rows, options: &Options, bytes: [u64; 2]) -> Result<()> {
+    /// Makes what a window needs and is not there yet.
+    fn prepare(&mut self, gpu: &Gpu, part: &Operation) -> Result<()> {
+        let (logits_bytes, result_bytes) = (part.logits_bytes(), part.result_bytes());
         let fits = |buffer: &Option<wgpu::Buffer>, bytes| {
             buffer.as_ref().is_some_and(|buffer| buffer.size() >= bytes)
         };
-        if !fits(&self.logits, bytes[0]) || !fits(&self.result, bytes[1]) {
+        if !fits(&self.logits, logits_bytes) || !fits(&self.result, result_bytes) {
             self.operations.clear();
         }
-        if self.operation(op, rows, options).is_some()
-            && fits(&self.upload, bytes[0])
-            && fits(&self.download, bytes[1])
-        {
+        let staged = fits(&self.upload, logits_bytes) && fits(&self.download, result_bytes);
+        if staged && self.prepared(part).is_some() {
             return Ok(());
         }
         let made = gpu.guarded(|| {
-            usable(&mut self.upload, gpu, "upload", UPLOAD, bytes[0], true);
-            usable(&mut self.download, gpu, "download", DOWNLOAD, bytes[1], false);
-            let logits = usable(&mut self.logits, gpu, "logits", LOGITS, bytes[0], false);
-            let result = usable(&mut self.result, gpu, "result", RESULT, bytes[1], false);
-            gpu.prepare(op, rows, logits.slice(..bytes[0]), result.slice(..bytes[1]), options)
+            usable(&mut self.upload, gpu, "upload", UPLOAD, logits_bytes, true);
+            usable(&mut self.download, gpu, "download", DOWNLOAD, result_bytes, false);
+            let logits = usable(&mut self.logits, gpu, "logits", LOGITS, logits_bytes, false);
+            let result = usable(&mut self.result, gpu, "result", RESULT, result_bytes, false);
+            let (logits, result) = (logits.slice(..logits_bytes), result.slice(..result_bytes));
+            gpu.prepare(part.op, &part.rows, logits, result, &part.options)
         });
         match made {
             Ok(prepared) => {
                 self.operations.truncate(KEPT_OPERATIONS - 1);
-                self.operations.insert(0, (op, *rows, *options, prepared));
+                self.operations.insert(0, (*part, prepared));
                 Ok(())
             }
             Err(error) => {
@@ -324,10 +339,8 @@ impl Workspace {
         }
     }
 
-    fn operation(&self, op: Op, rows: &Rows, options: &Options) -> Option<&Prepared> {
-        (self.operations.iter())
-            .find(|kept| (kept.0, kept.1, kept.2) == (op, *rows, *options))
-            .map(|(_, _, _, prepared)| prepared)
+    fn prepared(&self, part: &Operation) -> Option<&Prepared> {
+        self.operations.iter().find(|(operation, _)| operation == part).map(|(_, prepared)| prepared)
     }
 
     /// Lets `give` write `bytes` into the upload buffer, piece after piece, and hands it to the device.
@@ -347,26 +360,18 @@ impl Workspace {
     }
 
     /// Submits the window and waits until its result can be read and the next upload written.
-    async fn run(
-        &mut self,
-        gpu: &Gpu,
-        op: Op,
-        rows: &Rows,
-        options: &Options,
-        bytes: [u64; 2],
-        waiting: Waiting,
-    ) -> Result<()> {
+    async fn run(&mut self, gpu: &Gpu, part: &Operation, waiting: Waiting) -> Result<()> {
         let submission = gpu.guarded(|| {
-            let prepared = self.operation(op, rows, options).ok_or_else(missing)?;
+            let prepared = self.prepared(part).ok_or_else(missing)?;
             let (Some(upload), Some(logits), Some(result), Some(download)) =
                 (&self.upload, &self.logits, &self.result, &self.download)
             else {
                 return Err(missing());
             };
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(upload, 0, logits, 0, bytes[0]);
+            encoder.copy_buffer_to_buffer(upload, 0, logits, 0, part.logits_bytes());
             prepared.record(&mut encoder);
-            encoder.copy_buffer_to_buffer(result, 0, download, 0, bytes[1]);
+            encoder.copy_buffer_to_buffer(result, 0, download, 0, part.result_bytes());
             Ok(gpu.queue().submit([encoder.finish()]))
         })?;
         let buffers = [(&self.upload, wgpu::MapMode::Write), (&self.download, wgpu::MapMode::Read)];

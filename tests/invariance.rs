@@ -155,12 +155,15 @@ fn recording_twice_gives_the_same_bits() {
     assert!((0..5).all(|_| once() == first));
 }
 
-fn devices() -> Vec<(&'static str, Box<dyn Fn(Op, &[f32], &[usize]) -> Vec<f32>>)> {
+/// An operation along the last axis, on one device.
+type Compute = Box<dyn Fn(Op, &[f32], &[usize]) -> Vec<f32>>;
+
+fn devices() -> Vec<(&'static str, Compute)> {
     let options = Options::default();
     let cpu = move |op, logits: &[f32], shape: &[usize]| {
         Cpu::new().compute(op, logits, shape, -1, &options).unwrap()
     };
-    let mut devices: Vec<(_, Box<dyn Fn(Op, &[f32], &[usize]) -> Vec<f32>>)> = vec![("CPU", Box::new(cpu))];
+    let mut devices: Vec<(_, Compute)> = vec![("CPU", Box::new(cpu))];
     if let Some(gpu) = gpu() {
         let on_gpu = move |op, logits: &[f32], shape: &[usize]| {
             gpu.compute_blocking(op, logits, shape, -1, &options).unwrap()

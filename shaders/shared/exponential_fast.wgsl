@@ -21,6 +21,6 @@ fn term(bits: u32, scale: Scale) -> f32 {
     return select(0.0, exp(value - scale.maximum), reached);
 }
 
-fn rescaling(part: Scale, row: Scale) -> f32 {
-    return exp(part.maximum - row.maximum);
+fn rescaled_terms(terms: f32, part: Scale, row: Scale) -> f32 {
+    return terms * exp(part.maximum - row.maximum);
 }

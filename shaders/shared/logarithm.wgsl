@@ -4,7 +4,7 @@
 fn log_one_plus(t: f32) -> f32 {
     // 1 + t = 2^k·(1 + f) with 1 + f in [√½, √2].
     let k = i32((bitcast<u32>(1.0 + t) + (0x3f800000u - 0x3f3504f3u)) >> 23u) - 127;
-    let shrink = power_of_two(-k);
+    let shrink = shifted(1.0, -k);
     let f = t * shrink - (1.0 - shrink);
 
     // log(1 + f) = f − f²/2 + s·(f²/2 + R(s²)), s = f/(2 + f): the series of artanh.

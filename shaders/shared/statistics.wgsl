@@ -44,11 +44,11 @@ fn scale_of_part(part: Statistics) -> Scale {
 // has a greater one.
 fn rescaled(part: Statistics, key: u32, scale: Scale) -> Sum {
     if part.key == key {
-        return Sum(part.maxima, part.others * power_of_two(part.exponent - scale.exponent));
+        return Sum(part.maxima, shifted(part.others, part.exponent - scale.exponent));
     }
     let own = scale_of_part(part);
     let total = part.others + f32(part.maxima) * term(bits_of_key(part.key), own);
-    return Sum(0u, select(0.0, total * rescaling(own, scale), part.key >= scale.lowest));
+    return Sum(0u, select(0.0, rescaled_terms(total, own, scale), part.key >= scale.lowest));
 }
 
 fn join(left: Statistics, right: Statistics) -> Statistics {

@@ -18,6 +18,9 @@ pub(crate) fn geometry(capabilities: &Capabilities) -> Geometry {
     Geometry { workgroup, lanes: 1, held: None, meeting: Meeting::Alone }
 }
 
+/// Powers of two by which terms are larger than they would have to be (`exponential_accurate.wgsl`).
+const LIFT: f64 = 61.0;
+
 /// Pairs of a logit and the maximum of its row.
 pub(crate) fn points() -> Vec<[f32; 2]> {
     let maxima =
@@ -40,7 +43,7 @@ pub(crate) fn worst_error(points: &[[f32; 2]], answers: &[[u32; 2]]) -> f64 {
     for (&[logit, maximum], &[term, exponent]) in points.iter().zip(answers) {
         let origin = if (-104.0..=208.0).contains(&maximum) { 0.0 } else { f64::from(maximum) };
         let exponent = exponent as i32;
-        let largest = ((f64::from(maximum) - origin) * std::f64::consts::LOG2_E).floor() - 1.0;
+        let largest = ((f64::from(maximum) - origin) * std::f64::consts::LOG2_E).floor() - LIFT;
         let truth = (f64::from(logit) - origin - f64::from(exponent) * std::f64::consts::LN_2).exp();
         let error = (f64::from(f32::from_bits(term)) / truth - 1.0).abs() * f64::from(1u32 << 24);
         let misplaced = (f64::from(exponent) - largest).abs() > 1.0;
@@ -62,7 +65,7 @@ mod tests {
             .map(|&[logit, maximum]| {
                 let (logit, maximum) = (f64::from(logit), f64::from(maximum));
                 let origin = if (-104.0..=208.0).contains(&maximum) { 0.0 } else { maximum };
-                let exponent = ((maximum - origin) * std::f64::consts::LOG2_E).floor() - 1.0;
+                let exponent = ((maximum - origin) * std::f64::consts::LOG2_E).floor() - LIFT;
                 let term = exponential(logit - origin, -exponent);
                 [(term as f32).to_bits(), (exponent as i32) as u32]
             })

@@ -10,8 +10,8 @@
 //! | log-softmax | 8 u·max(1, \|y\|), the largest entry also 16 u relative; never −0 | the fast softmax's, plus 8 u·max(1, \|y\|) |
 //! | log-sum-exp | 4 u·(\|max\| + \|lse\| + log term) | likewise |
 //!
-//! Each bound carries the least normal number besides, for devices that flush what is smaller. The special
-//! rows are judged by their bits.
+//! Each bound carries the least normal number besides, for devices that flush what is smaller, and the fast
+//! ones as many as there are classes. The special rows are judged by their bits.
 
 use std::fmt::{Display, LowerExp};
 
@@ -214,6 +214,12 @@ fn judge_row<T: Judged>(
     };
     let fast = |x: f64| 20.0 + 5.0 * ((maximum - x) + mean_distance);
 
+    // The device's own exponential flushes each term for itself.
+    let vanishing = match precision {
+        Precision::Accurate => T::TINY,
+        Precision::Fast => row.len() as f64 * T::TINY,
+    };
+
     let (mut worst, mut at) = (0.0, 0);
     for (class, (&got, &expected)) in answer.iter().zip(&truth).enumerate() {
         let refuse = |bound: f64| {
@@ -253,7 +259,7 @@ fn judge_row<T: Judged>(
         let largest = op == Op::LogSoftmax && precision == Precision::Accurate && row[class] == maximum;
         let error = ((value - expected.high) - expected.low).abs();
         for (scale, units) in [Some((scale, units)), largest.then_some((size, 16.0))].into_iter().flatten() {
-            let bound = units * T::UNIT * scale + T::TINY;
+            let bound = units * T::UNIT * scale + vanishing;
             if value == f64::NEG_INFINITY && op == Op::LogSoftmax {
                 // Right where the answer is beyond the range of the type.
                 if expected.value() - bound > -T::GREATEST {

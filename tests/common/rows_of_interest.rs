@@ -215,6 +215,9 @@ pub fn special_rows<T: Logit>(classes: usize) -> Vec<(String, Vec<T>)> {
     rows.push(("opposite extremes throughout".into(), repeating(&opposite)));
     rows.push(("[0, −20]".into(), followed_by_masked(&[0.0, -20.0])));
     rows.push(("[−20, 0]".into(), followed_by_masked(&[-20.0, 0.0])));
+    let mut vanishing = vec![T::nearest(-1.02 * T::DEPTH); classes];
+    vanishing[classes - 1] = T::nearest(0.0);
+    rows.push(("many that vanish alone and count together".into(), vanishing));
     rows.push(("nearly all probability in one place".into(), followed_by_masked(&[5.0, -80.0, -81.0])));
     rows
 }
