@@ -19,21 +19,24 @@ pub(crate) enum Waiting {
 
 /// The thread that polls; it ends with its context.
 pub(crate) struct Poller {
+    /// None only while the poller is dropped.
     #[cfg(not(target_arch = "wasm32"))]
-    submissions: std::sync::Mutex<std::sync::mpsc::Sender<wgpu::SubmissionIndex>>,
+    submissions: std::sync::Mutex<Option<std::sync::mpsc::Sender<wgpu::SubmissionIndex>>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Poller {
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn new(device: wgpu::Device) -> Self {
         let (sender, receiver) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             for submission in receiver {
                 // A device that is lost calls back with the loss; there is nobody else to tell here.
                 let _ = poll(&device, submission);
             }
         });
-        Poller { submissions: std::sync::Mutex::new(sender) }
+        Poller { submissions: std::sync::Mutex::new(Some(sender)), thread: Some(thread) }
     }
 
     #[cfg(target_arch = "wasm32")]
@@ -44,8 +47,25 @@ impl Poller {
     #[cfg(not(target_arch = "wasm32"))]
     fn watch(&self, submission: wgpu::SubmissionIndex) {
         let sender = self.submissions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // The receiver lives as long as this sender.
-        let _ = sender.send(submission);
+        if let Some(sender) = &*sender {
+            // The receiver lives as long as this sender.
+            let _ = sender.send(submission);
+        }
+    }
+}
+
+/// Waits for the thread, which holds the device: a process that exits while another thread still destroys a
+/// device unloads the driver under that thread's feet, and ends in a segmentation fault.
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Poller {
+    fn drop(&mut self) {
+        *self.submissions.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        if let Some(thread) = self.thread.take()
+            // A waker that drops the last context runs on the thread itself, which cannot wait for itself.
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join();
+        }
     }
 }
 
