@@ -46,20 +46,11 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// One line, whatever a file's name or header has in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = match self {
+        f.write_str(match self {
             Failure::Input(message) | Failure::Device(message) | Failure::Output(message) => message,
             Failure::Closed => "the output was closed",
-        };
-        for character in message.chars() {
-            if character.is_control() {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                write!(f, "{character}")?;
-            }
-        }
-        Ok(())
+        })
     }
 }
 

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Vulkan drivers look for a window system, and complain on standard error where no session has set a folder
+/// Vulkan drivers look for a window system, and complain on standard error where no desktop has set a folder
 /// for it. This program opens no window: a folder without one in it is the answer that they take in silence.
 fn keep_drivers_quiet() {
     #[cfg(target_os = "linux")]

@@ -9,9 +9,21 @@ use crate::failure::{Failure, Outcome};
 /// More symbolic links in a row than this are a circle.
 const MOST_LINKS: usize = 40;
 
-/// A line on standard error. That it cannot be written is no reason to stop.
+/// A line on standard error, and one only. That it cannot be written is no reason to stop.
 pub fn note(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", plain(line));
+}
+
+/// Text that stays within its line and leaves a terminal as it is, whatever a file's name or header has in it.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => plain.extend(character.escape_default()),
+            false => plain.push(character),
+        }
+    }
+    plain
 }
 
 /// Writes to standard output, to the last byte.

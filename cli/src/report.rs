@@ -8,6 +8,7 @@ use wgpu_softmax::{Op, Output};
 
 use crate::arrays::{Float, Stored, Written};
 use crate::device::Identity;
+use crate::output::plain;
 
 /// Rows shown from the start and from the end.
 const SHOWN_ROWS: usize = 3;
@@ -179,7 +180,7 @@ impl Report {
 
     /// The summary for people.
     pub fn summary(&self) -> String {
-        let mut text = format!("{} of {}\n", self.operation, self.input.path);
+        let mut text = format!("{} of {}\n", self.operation, plain(&self.input.path));
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "  {name:<8} {value}");
         };
