@@ -1,6 +1,8 @@
 //! Choosing where to run: a named device, or whichever serves best.
 
-use crate::{Cpu, Dtype, Error, Gpu, Result};
+use crate::gpu::{adapter_named, best_adapter};
+use crate::wait::Waiting;
+use crate::{Cpu, Dtype, Gpu, Result};
 
 /// Where to compute.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -21,25 +23,11 @@ impl Device {
     /// Opens the device.
     ///
     /// # Errors
-    /// For a device asked for by kind or name: [`Error::NoAdapter`], [`Error::AdapterNotFound`],
-    /// [`Error::DeviceRefused`]. [`Device::Auto`] and [`Device::Cpu`] always open.
+    /// For a device asked for by kind or name: [`Error::NoAdapter`](crate::Error::NoAdapter),
+    /// [`AdapterNotFound`](crate::Error::AdapterNotFound) and
+    /// [`DeviceRefused`](crate::Error::DeviceRefused). [`Device::Auto`] and [`Device::Cpu`] always open.
     pub async fn open(&self) -> Result<Engine> {
-        match self {
-            Device::Cpu => Ok(Engine::new(Open::Cpu(Cpu::new()), "it was asked for")),
-            Device::Gpu => Ok(Engine::new(Open::Gpu(Gpu::new().await?), "it is the best adapter")),
-            Device::Named(name) => {
-                Ok(Engine::new(Open::Gpu(Gpu::named(name).await?), "it was asked for by name"))
-            }
-            Device::Auto => Ok(match Gpu::new().await {
-                Ok(gpu) if gpu.capabilities().software => {
-                    let why = format!("the only adapter, {}, computes on the CPU itself", gpu.info().name);
-                    Engine::new(Open::Cpu(Cpu::new()), why)
-                }
-                Ok(gpu) => Engine::new(Open::Either(gpu, Cpu::new()), "it is the best adapter"),
-                Err(Error::NoAdapter { .. }) => Engine::new(Open::Cpu(Cpu::new()), "there is no GPU adapter"),
-                Err(error) => Engine::new(Open::Cpu(Cpu::new()), error.to_string()),
-            }),
-        }
+        self.open_waiting(Waiting::default()).await
     }
 
     /// [`Device::open`], blocking.
@@ -48,7 +36,32 @@ impl Device {
     /// As [`Device::open`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open_blocking(&self) -> Result<Engine> {
-        pollster::block_on(self.open())
+        pollster::block_on(self.open_waiting(Waiting::Here))
+    }
+
+    async fn open_waiting(&self, waiting: Waiting) -> Result<Engine> {
+        Ok(match self {
+            Device::Cpu => Engine::on_cpu("it was asked for"),
+            Device::Gpu => Engine::new(
+                Open::Gpu(Gpu::open(&best_adapter().await?, waiting).await?),
+                "it is the best adapter",
+            ),
+            Device::Named(name) => {
+                let gpu = Gpu::open(&adapter_named(name).await?, waiting).await?;
+                Engine::new(Open::Gpu(gpu), "it was asked for by name")
+            }
+            Device::Auto => match best_adapter().await {
+                Ok(adapter) if adapter.get_info().device_type == wgpu::DeviceType::Cpu => {
+                    let name = adapter.get_info().name;
+                    Engine::on_cpu(format!("the only adapter, {name}, computes on the CPU itself"))
+                }
+                Ok(adapter) => match Gpu::open(&adapter, waiting).await {
+                    Ok(gpu) => Engine::new(Open::Either(gpu, Cpu::new()), "it is the best adapter"),
+                    Err(error) => Engine::on_cpu(error.to_string()),
+                },
+                Err(_) => Engine::on_cpu("there is no GPU adapter"),
+            },
+        })
     }
 }
 
@@ -84,6 +97,10 @@ pub(crate) enum Choice<'a> {
 impl Engine {
     fn new(open: Open, why: impl Into<String>) -> Self {
         Engine { open, why: why.into() }
+    }
+
+    fn on_cpu(why: impl Into<String>) -> Self {
+        Engine::new(Open::Cpu(Cpu::new()), why)
     }
 
     pub(crate) fn choice_for(&self, dtype: Dtype) -> Choice<'_> {

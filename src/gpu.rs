@@ -83,19 +83,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::NoAdapter`], [`Error::DeviceRefused`].
     pub async fn new() -> Result<Gpu> {
-        match adapters().await.into_iter().next() {
-            Some(adapter) => Gpu::from_adapter(&adapter).await,
-            None => {
-                let adapter = instance()
-                    .request_adapter(&wgpu::RequestAdapterOptions {
-                        power_preference: wgpu::PowerPreference::HighPerformance,
-                        ..Default::default()
-                    })
-                    .await
-                    .map_err(|error| Error::NoAdapter { detail: one_line(&error) })?;
-                Gpu::from_adapter(&adapter).await
-            }
-        }
+        Gpu::open(&best_adapter().await?, Waiting::default()).await
     }
 
     /// [`Gpu::new`], blocking.
@@ -104,7 +92,7 @@ impl Gpu {
     /// As [`Gpu::new`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new_blocking() -> Result<Gpu> {
-        pollster::block_on(Gpu::new())
+        pollster::block_on(async { Gpu::open(&best_adapter().await?, Waiting::Here).await })
     }
 
     /// The first adapter whose name contains `name`, in any case of letters.
@@ -112,16 +100,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::AdapterNotFound`], which lists what there is; [`Error::DeviceRefused`].
     pub async fn named(name: &str) -> Result<Gpu> {
-        let adapters = adapters().await;
-        let found =
-            |adapter: &&wgpu::Adapter| adapter.get_info().name.to_lowercase().contains(&name.to_lowercase());
-        match adapters.iter().find(found) {
-            Some(adapter) => Gpu::from_adapter(adapter).await,
-            None => Err(Error::AdapterNotFound {
-                name: name.to_string(),
-                available: adapters.iter().map(|adapter| adapter.get_info().name).collect(),
-            }),
-        }
+        Gpu::open(&adapter_named(name).await?, Waiting::default()).await
     }
 
     /// [`Gpu::named`], blocking.
@@ -130,7 +109,7 @@ impl Gpu {
     /// As [`Gpu::named`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn named_blocking(name: &str) -> Result<Gpu> {
-        pollster::block_on(Gpu::named(name))
+        pollster::block_on(async { Gpu::open(&adapter_named(name).await?, Waiting::Here).await })
     }
 
     /// A device of this adapter's, with all the limits it offers and with subgroups where it has them.
@@ -138,6 +117,10 @@ impl Gpu {
     /// # Errors
     /// [`Error::DeviceRefused`].
     pub async fn from_adapter(adapter: &wgpu::Adapter) -> Result<Gpu> {
+        Gpu::open(adapter, Waiting::default()).await
+    }
+
+    pub(crate) async fn open(adapter: &wgpu::Adapter, waiting: Waiting) -> Result<Gpu> {
         let info = adapter.get_info();
         let refused = |detail: String| Error::DeviceRefused { adapter: info.name.clone(), detail };
         let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
@@ -160,7 +143,7 @@ impl Gpu {
         });
         let uncaptured = trouble.clone();
         device.on_uncaptured_error(Arc::new(move |error| uncaptured.report(from_wgpu(error))));
-        Gpu::over(device, queue, trouble).await
+        Gpu::over(device, queue, trouble, waiting).await
     }
 
     /// The caller's own device: its limits and features are worked with as they are, its error handlers
@@ -169,7 +152,7 @@ impl Gpu {
     /// # Errors
     /// Any that the device reports while its exponential is checked.
     pub async fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu> {
-        Gpu::over(device, queue, Trouble::default()).await
+        Gpu::over(device, queue, Trouble::default(), Waiting::default()).await
     }
 
     /// [`Gpu::from_device`], blocking.
@@ -178,17 +161,22 @@ impl Gpu {
     /// As [`Gpu::from_device`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_device_blocking(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu> {
-        pollster::block_on(Gpu::from_device(device, queue))
+        pollster::block_on(Gpu::over(device, queue, Trouble::default(), Waiting::Here))
     }
 
-    async fn over(device: wgpu::Device, queue: wgpu::Queue, trouble: Trouble) -> Result<Gpu> {
+    async fn over(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        trouble: Trouble,
+        waiting: Waiting,
+    ) -> Result<Gpu> {
         let info = device.adapter_info();
         let subgroups =
             device.features().contains(wgpu::Features::SUBGROUP).then_some(info.subgroup_min_size);
         let software = info.device_type == wgpu::DeviceType::Cpu;
         let capabilities = Capabilities::of(&info.name, &device.limits(), subgroups, software);
         let as_written = Gpu::with(device, queue, info, capabilities.clone(), trouble);
-        if as_written.exponential_error().await? <= exponential_check::TOLERATED {
+        if as_written.exponential_error(waiting).await? <= exponential_check::TOLERATED {
             return Ok(as_written);
         }
         Ok(as_written.planning_with(Capabilities { hide_intermediates: true, ..capabilities }))
@@ -233,9 +221,9 @@ impl Gpu {
     }
 
     /// The largest error of this device's exponential, in units of 2⁻²⁴, over the points of the check.
-    async fn exponential_error(&self) -> Result<f64> {
+    async fn exponential_error(&self, waiting: Waiting) -> Result<f64> {
         let points = exponential_check::points();
-        let answers = self.check_exponential(&points, Waiting::default()).await?;
+        let answers = self.check_exponential(&points, waiting).await?;
         Ok(exponential_check::worst_error(&points, &answers))
     }
 
@@ -337,6 +325,30 @@ async fn adapters() -> Vec<wgpu::Adapter> {
     let mut adapters = instance().enumerate_adapters(wgpu::Backends::all()).await;
     adapters.sort_by_key(|adapter| preference(&adapter.get_info()));
     adapters
+}
+
+/// The adapter that serves best.
+pub(crate) async fn best_adapter() -> Result<wgpu::Adapter> {
+    if let Some(adapter) = adapters().await.into_iter().next() {
+        return Ok(adapter);
+    }
+    // A browser chooses for itself; elsewhere this says why there is none.
+    let power_preference = wgpu::PowerPreference::HighPerformance;
+    let options = wgpu::RequestAdapterOptions { power_preference, ..Default::default() };
+    let requested = instance().request_adapter(&options).await;
+    requested.map_err(|error| Error::NoAdapter { detail: one_line(&error) })
+}
+
+pub(crate) async fn adapter_named(name: &str) -> Result<wgpu::Adapter> {
+    let mut adapters = adapters().await;
+    let wanted = name.to_lowercase();
+    match adapters.iter().position(|adapter| adapter.get_info().name.to_lowercase().contains(&wanted)) {
+        Some(place) => Ok(adapters.swap_remove(place)),
+        None => Err(Error::AdapterNotFound {
+            name: name.to_string(),
+            available: adapters.iter().map(|adapter| adapter.get_info().name).collect(),
+        }),
+    }
 }
 
 #[cfg(target_arch = "wasm32")]

@@ -21,39 +21,62 @@ pub(crate) enum Waiting {
 pub(crate) struct Poller {
     #[cfg(not(target_arch = "wasm32"))]
     device: wgpu::Device,
-    /// None where the system has no thread left to give.
+    /// None while the poller is dropped, and where the system has no thread left to give.
     #[cfg(not(target_arch = "wasm32"))]
-    submissions: Option<std::sync::Mutex<std::sync::mpsc::Sender<wgpu::SubmissionIndex>>>,
+    thread: Option<PollingThread>,
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+struct PollingThread {
+    submissions: std::sync::Mutex<std::sync::mpsc::Sender<wgpu::SubmissionIndex>>,
+    handle: std::thread::JoinHandle<()>,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
 impl Poller {
-    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn new(device: wgpu::Device) -> Self {
         let (sender, receiver) = std::sync::mpsc::channel();
         let polled = device.clone();
-        let thread = std::thread::Builder::new().name("wgpu-softmax".into()).spawn(move || {
+        let spawned = std::thread::Builder::new().name("wgpu-softmax".into()).spawn(move || {
             for submission in receiver {
                 // A device that is lost calls back with the loss; there is nobody else to tell here.
                 let _ = poll(&polled, until(submission));
             }
         });
-        Poller { device, submissions: thread.is_ok().then(|| std::sync::Mutex::new(sender)) }
+        let submissions = std::sync::Mutex::new(sender);
+        Poller { device, thread: spawned.ok().map(|handle| PollingThread { submissions, handle }) }
     }
 
-    #[cfg(target_arch = "wasm32")]
+    fn watch(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        let Some(thread) = &self.thread else {
+            return poll(&self.device, until(submission));
+        };
+        let submissions = thread.submissions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // The receiver lives as long as this sender.
+        let _ = submissions.send(submission);
+        Ok(())
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+impl Poller {
     pub(crate) fn new(_device: wgpu::Device) -> Self {
         Poller {}
     }
+}
 
-    #[cfg(not(target_arch = "wasm32"))]
-    fn watch(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        let Some(submissions) = &self.submissions else {
-            return poll(&self.device, until(submission));
-        };
-        let sender = submissions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // The receiver lives as long as this sender.
-        let _ = sender.send(submission);
-        Ok(())
+/// Waits for the thread, which holds the device: a process that exits while another thread still destroys a
+/// device unloads the driver under that thread's feet, and ends in a segmentation fault.
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Poller {
+    fn drop(&mut self) {
+        if let Some(PollingThread { submissions, handle }) = self.thread.take() {
+            drop(submissions);
+            // A waker that drops the last context runs on the thread itself, which cannot wait for itself.
+            if handle.thread().id() != std::thread::current().id() {
+                let _ = handle.join();
+            }
+        }
     }
 }
 

@@ -1,1 +1,66 @@
-fn main() {}
+//! `wgpu-softmax` on the command line: the library for people with a `.npy` file and no Rust.
+//!
+//! Arguments are parsed in [`args`], one module per command does the work, and what went wrong comes back
+//! as a [`Failure`](failure::Failure) that knows its exit status. Results go to standard output, all else
+//! to standard error. Nothing here prints with `println!`, which panics where its reader has gone.
+
+mod args;
+mod arrays;
+mod completions;
+mod device;
+mod devices;
+mod explain;
+mod failure;
+mod output;
+mod progress;
+mod report;
+mod run;
+mod shaders;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::failure::{Failure, OUTPUT_STATUS};
+
+fn main() -> ExitCode {
+    keep_drivers_quiet();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(refusal) => {
+            // Help that was asked for is output like any other.
+            let printed = refusal.print();
+            let asked_for = refusal.exit_code() == 0;
+            let status =
+                if asked_for && printed.is_err() { OUTPUT_STATUS } else { refusal.exit_code() as u8 };
+            return ExitCode::from(status);
+        }
+    };
+    let outcome = match &args.command {
+        Command::Run(run) => run::run(run),
+        Command::Devices(devices) => devices::run(devices),
+        Command::Explain(explain) => explain::run(explain),
+        Command::Shaders(shaders) => shaders::run(shaders),
+        Command::Completions(completions) => completions::run(completions),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !matches!(failure, Failure::Closed) {
+                output::note(&format!("error: {failure}"));
+            }
+            ExitCode::from(failure.status())
+        }
+    }
+}
+
+/// Vulkan drivers look for a window system, and complain on standard error where no desktop has set a folder
+/// for it. This program opens no window: a folder without one in it is the answer that they take in silence.
+fn keep_drivers_quiet() {
+    #[cfg(target_os = "linux")]
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the first thing that happens in the process, so that no other thread reads the environment.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", "/nonexistent") };
+    }
+}

@@ -1,0 +1,50 @@
+//! Opening the device that was asked for, with the reason in words.
+
+use serde::Serialize;
+use wgpu_softmax::{Device, Dtype, Engine, Error};
+
+/// A device that is ready, for elements of one type.
+#[derive(Debug)]
+pub struct Chosen {
+    pub engine: Engine,
+    pub identity: Identity,
+}
+
+/// What reports say of a device.
+#[derive(Debug, Clone, Serialize)]
+pub struct Identity {
+    pub name: String,
+    /// `gpu` or `cpu`.
+    pub kind: &'static str,
+    /// The graphics interface, for a GPU.
+    pub backend: Option<String>,
+    /// Why this one.
+    pub why: String,
+}
+
+/// Opens the device for elements of type `dtype`; an error where it is missing or does not compute in it.
+pub fn open(device: &Device, dtype: Dtype) -> wgpu_softmax::Result<Chosen> {
+    // No GPU has to be woken up to learn that none computes in f64.
+    if *device == Device::Auto && dtype == Dtype::F64 {
+        let mut chosen = describe(Device::Cpu.open_blocking()?, dtype);
+        chosen.identity.why = "GPUs do not compute in f64".into();
+        return Ok(chosen);
+    }
+    let chosen = describe(device.open_blocking()?, dtype);
+    if chosen.engine.uses_gpu(dtype) && dtype == Dtype::F64 {
+        return Err(Error::UnsupportedDtype { dtype, device: chosen.identity.name });
+    }
+    Ok(chosen)
+}
+
+fn describe(engine: Engine, dtype: Dtype) -> Chosen {
+    let uses_gpu = engine.uses_gpu(dtype);
+    let backend = engine.gpu().filter(|_| uses_gpu).map(|gpu| gpu.info().backend.to_str().to_string());
+    let identity = Identity {
+        name: engine.name(dtype),
+        kind: if uses_gpu { "gpu" } else { "cpu" },
+        backend,
+        why: engine.why(dtype),
+    };
+    Chosen { engine, identity }
+}

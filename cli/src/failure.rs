@@ -1,0 +1,90 @@
+//! What can go wrong, by whose fault it is: that decides on the exit status.
+//!
+//! A wrong command line (status 2) never gets this far: clap refuses it, with the value parsers of
+//! [`args`](crate::args).
+
+use std::{fmt, io};
+
+use wgpu_softmax::Error;
+
+/// The status for output that cannot be written.
+pub const OUTPUT_STATUS: u8 = 5;
+
+/// Why a command did not do what was asked of it.
+#[derive(Debug)]
+pub enum Failure {
+    /// The input cannot be read, or does not fit what was asked.
+    Input(String),
+    /// The device is missing, or cannot do it.
+    Device(String),
+    /// The output cannot be written.
+    Output(String),
+    /// Whoever read our output has had enough: no cause for a message.
+    Closed,
+}
+
+/// What a command comes to.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+impl Failure {
+    /// The exit status.
+    pub fn status(&self) -> u8 {
+        match self {
+            Failure::Input(_) => 3,
+            Failure::Device(_) => 4,
+            Failure::Output(_) | Failure::Closed => OUTPUT_STATUS,
+        }
+    }
+
+    /// `error` met while writing to `name`.
+    pub fn writing(name: &str, error: &io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::Closed,
+            _ => Failure::Output(format!("cannot write {name}: {error}")),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Failure::Input(message) | Failure::Device(message) | Failure::Output(message) => message,
+            Failure::Closed => "the output was closed",
+        })
+    }
+}
+
+impl From<Error> for Failure {
+    /// The library's message, in this program's words where it speaks of Rust.
+    fn from(error: Error) -> Failure {
+        match &error {
+            Error::AxisOutOfRange { axis, rank: 0 } => Failure::Input(format!(
+                "axis {axis} is out of range: a 0-dimensional array has no axis, only --axis all fits it"
+            )),
+            Error::AxisOutOfRange { .. }
+            | Error::AxisRepeated { .. }
+            | Error::AxesNotAdjacent { .. }
+            | Error::LengthMismatch { .. }
+            | Error::SizeOverflow { .. } => Failure::Input(error.to_string()),
+            Error::NoAdapter { .. } => Failure::Device(
+                "no GPU adapter was found: install a Vulkan, Metal or DX12 driver (mesa-vulkan-drivers is a \
+                 software one), or use --device cpu or --device auto"
+                    .into(),
+            ),
+            Error::AdapterNotFound { name, available } if available.is_empty() => Failure::Device(format!(
+                "no adapter's name contains {name:?}: there is no adapter at all; use --device cpu or --device auto"
+            )),
+            Error::AdapterNotFound { .. } => {
+                Failure::Device(format!("{error}; `wgpu-softmax devices` tells more"))
+            }
+            Error::UnsupportedDtype { dtype, device } => Failure::Device(format!(
+                "{device} does not compute in {dtype}: add --dtype f32, or use --device cpu or --device auto"
+            )),
+            Error::LimitExceeded { what, needed, limit, .. } => Failure::Device(format!(
+                "{what} needs {needed} where the device allows {limit}: use --device cpu, or a device that allows \
+                 more"
+            )),
+            _ => Failure::Device(error.to_string()),
+        }
+    }
+}
