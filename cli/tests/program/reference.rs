@@ -17,9 +17,17 @@ pub fn compute(op: &str, values: &[f64], shape: &[usize], axes: &[usize]) -> Vec
     for (place, &value) in values.iter().enumerate() {
         most[row_of(place)] = most[row_of(place)].max(value);
     }
+    // With what each addition loses beside it, since a sum of thousands is judged to a few units.
     let mut sums = vec![0.0; rows];
+    let mut lost = vec![0.0; rows];
     for (place, &value) in values.iter().enumerate() {
-        sums[row_of(place)] += (value - most[row_of(place)]).exp();
+        let (row, term) = (row_of(place), (value - most[row_of(place)]).exp());
+        let sum = sums[row] + term;
+        lost[row] += if sums[row] >= term { (sums[row] - sum) + term } else { (term - sum) + sums[row] };
+        sums[row] = sum;
+    }
+    for (sum, lost) in sums.iter_mut().zip(lost) {
+        *sum += lost;
     }
     let each = |of: &dyn Fn(f64, f64, f64) -> f64| -> Vec<f64> {
         let rows = (0..values.len()).map(row_of);
