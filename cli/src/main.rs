@@ -1,7 +1,7 @@
 //! `wgpu-softmax` on the command line: the library for people with a `.npy` file and no Rust.
 //!
 //! Arguments are parsed in [`args`], one module per command does the work, and what went wrong comes back
-//! as a [`Failure`](failure::Failure) that knows its exit status. Results go to standard output, all else
+//! as a [`Failure`] that knows its exit status. Results go to standard output, all else
 //! to standard error. Nothing here prints with `println!`, which panics where its reader has gone.
 
 mod args;

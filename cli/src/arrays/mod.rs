@@ -1,7 +1,7 @@
 //! Arrays in and out, in NumPy's `.npy` format.
 //!
 //! [`header`] decides whether a file can be what it says before anything as large as that is allocated,
-//! [`read`] turns elements of any type and order into C-ordered f32 or f64, [`write`] is the way back, and
+//! [`read`] turns elements of any type and order into C-ordered f32 or f64, [`write()`] is the way back, and
 //! [`types`] knows what becomes of which type in between.
 
 mod header;
