@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::kernels::exponential_check;
 use crate::pipelines::Pipelines;
 use crate::transfer::Workspace;
-use crate::wait::{Poller, Waiting};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::wait::Poller;
+use crate::wait::Waiting;
 use crate::{Capabilities, Error, Result};
 
 /// A GPU that is ready to compute.
@@ -32,6 +34,7 @@ struct Shared {
     capabilities: Capabilities,
     pipelines: Pipelines,
     workspaces: Mutex<Vec<Workspace>>,
+    #[cfg(not(target_arch = "wasm32"))]
     poller: OnceLock<Poller>,
     trouble: Trouble,
 }
@@ -214,6 +217,7 @@ impl Gpu {
                 capabilities,
                 pipelines: Pipelines::default(),
                 workspaces: Mutex::default(),
+                #[cfg(not(target_arch = "wasm32"))]
                 poller: OnceLock::new(),
                 trouble,
             }),
@@ -267,17 +271,7 @@ impl Gpu {
             [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
         let scopes = filters.map(|filter| self.device().push_error_scope(filter));
         let outcome = work();
-        let mut reported = None;
-        // Scopes nest, and the future of a native one is ready as soon as it is popped.
-        for scope in scopes.into_iter().rev() {
-            let popped = scope.pop();
-            #[cfg(not(target_arch = "wasm32"))]
-            if let Some(error) = pollster::block_on(popped) {
-                reported = Some(from_wgpu(error));
-            }
-            #[cfg(target_arch = "wasm32")]
-            drop(popped);
-        }
+        let reported = scopes.into_iter().rev().filter_map(popped).last();
         self.check()?;
         match reported {
             Some(error) => {
@@ -299,6 +293,7 @@ impl Gpu {
         }
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn poller(&self) -> &Poller {
         self.shared.poller.get_or_init(|| Poller::new(self.device().clone()))
     }
@@ -356,6 +351,7 @@ async fn adapters() -> Vec<wgpu::Adapter> {
     Vec::new()
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 fn preference(info: &wgpu::AdapterInfo) -> u32 {
     match info.device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
@@ -364,6 +360,20 @@ fn preference(info: &wgpu::AdapterInfo) -> u32 {
         wgpu::DeviceType::Other => 3,
         wgpu::DeviceType::Cpu => 4,
     }
+}
+
+/// What an error scope has caught. Scopes nest, so the last one pushed is the first to ask.
+#[cfg(not(target_arch = "wasm32"))]
+fn popped(scope: wgpu::ErrorScopeGuard) -> Option<Error> {
+    // The future of a native scope is ready as soon as it is made.
+    pollster::block_on(scope.pop()).map(from_wgpu)
+}
+
+/// A browser answers later than anybody here can wait; what it has to say goes to its console.
+#[cfg(target_arch = "wasm32")]
+fn popped(scope: wgpu::ErrorScopeGuard) -> Option<Error> {
+    drop(scope.pop());
+    None
 }
 
 /// What wgpu reports, as this crate's error.

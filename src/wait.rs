@@ -18,11 +18,10 @@ pub(crate) enum Waiting {
 }
 
 /// The thread that polls; it ends with its context.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) struct Poller {
-    #[cfg(not(target_arch = "wasm32"))]
     device: wgpu::Device,
     /// None while the poller is dropped, and where the system has no thread left to give.
-    #[cfg(not(target_arch = "wasm32"))]
     thread: Option<PollingThread>,
 }
 
@@ -55,13 +54,6 @@ impl Poller {
         // The receiver lives as long as this sender.
         let _ = submissions.send(submission);
         Ok(())
-    }
-}
-
-#[cfg(target_arch = "wasm32")]
-impl Poller {
-    pub(crate) fn new(_device: wgpu::Device) -> Self {
-        Poller {}
     }
 }
 
