@@ -209,19 +209,20 @@ impl Gpu {
         capabilities: Capabilities,
         trouble: Trouble,
     ) -> Gpu {
-        Gpu {
-            shared: Arc::new(Shared {
-                device,
-                queue,
-                info,
-                capabilities,
-                pipelines: Pipelines::default(),
-                workspaces: Mutex::default(),
-                #[cfg(not(target_arch = "wasm32"))]
-                poller: OnceLock::new(),
-                trouble,
-            }),
-        }
+        // In a browser, where there is one thread, wgpu's types stay on it.
+        #[cfg_attr(target_arch = "wasm32", expect(clippy::arc_with_non_send_sync))]
+        let shared = Arc::new(Shared {
+            device,
+            queue,
+            info,
+            capabilities,
+            pipelines: Pipelines::default(),
+            workspaces: Mutex::default(),
+            #[cfg(not(target_arch = "wasm32"))]
+            poller: OnceLock::new(),
+            trouble,
+        });
+        Gpu { shared }
     }
 
     /// The largest error of this device's exponential, in units of 2⁻²⁴, over the points of the check.

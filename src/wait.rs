@@ -112,7 +112,7 @@ impl Gpu {
             #[cfg(not(target_arch = "wasm32"))]
             Waiting::Elsewhere => self.poller().watch(submission)?,
             #[cfg(target_arch = "wasm32")]
-            Waiting::Elsewhere => drop(submission),
+            Waiting::Elsewhere => _ = submission,
         }
         for receiver in receivers {
             match receiver.receive().await {
