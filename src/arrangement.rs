@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::rows::{checked_product, sizes_of};
-use crate::{Axes, Error, Result, Rows};
+use crate::{Axes, Error, Op, Output, Result, Rows};
 
 /// The rows of an array, and where each of their elements lies in it.
 #[derive(Debug, Clone)]
@@ -16,8 +16,12 @@ pub(crate) struct Arrangement {
 }
 
 impl Arrangement {
-    pub(crate) fn new(shape: &[usize], axes: &Axes) -> Result<Self> {
+    pub(crate) fn new(op: Op, shape: &[usize], axes: &Axes) -> Result<Self> {
         match Rows::of_shape(shape, axes) {
+            // The rows of a Jacobian are the last axis.
+            Ok(rows) if op.output() == Output::PerPair && rows.inner() != 1 => {
+                Arrangement::permuted(shape, &axes.resolve(shape.len())?)
+            }
             Ok(rows) => Ok(Arrangement { rows, permuted: None }),
             Err(Error::AxesNotAdjacent { axes, .. }) => Arrangement::permuted(shape, &axes),
             Err(error) => Err(error),
@@ -115,7 +119,7 @@ mod tests {
     fn a_permuted_array_comes_back_as_it_was() {
         let shape = [2, 3, 4, 5];
         let array: Vec<u32> = (0..120).collect();
-        let arrangement = Arrangement::new(&shape, &Axes::from([0, 2])).unwrap();
+        let arrangement = Arrangement::new(Op::Softmax, &shape, &Axes::from([0, 2])).unwrap();
         assert_eq!(arrangement.rows, Rows::batch(15, 8).unwrap());
 
         let mut rows = Vec::new();
@@ -131,7 +135,7 @@ mod tests {
 
     #[test]
     fn axes_of_length_one_do_not_separate() {
-        assert!(!Arrangement::new(&[4, 1, 5], &Axes::from([0, 2])).unwrap().is_permuted());
-        assert!(Arrangement::new(&[4, 2, 5], &Axes::from([0, 2])).unwrap().is_permuted());
+        assert!(!Arrangement::new(Op::Softmax, &[4, 1, 5], &Axes::from([0, 2])).unwrap().is_permuted());
+        assert!(Arrangement::new(Op::Softmax, &[4, 2, 5], &Axes::from([0, 2])).unwrap().is_permuted());
     }
 }

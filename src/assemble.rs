@@ -89,16 +89,22 @@ impl Shader {
             parts.push(part!("shared/partial_statistics.wgsl"));
         }
         if self.entry.role != Role::Statistics {
-            parts.push(part!("shared/logarithm.wgsl"));
-            parts.push(match self.op {
-                Op::Softmax => part!("ops/softmax.wgsl"),
-                Op::LogSoftmax => part!("ops/log_softmax.wgsl"),
-                Op::LogSumExp => part!("ops/log_sum_exp.wgsl"),
-            });
-            parts.push(match self.op.output() {
-                Output::PerElement => part!("shared/output_per_element.wgsl"),
-                Output::PerRow => part!("shared/output_per_row.wgsl"),
-            });
+            let (of_the_row, op) = match self.op {
+                Op::Softmax => (part!("shared/probability.wgsl"), part!("ops/softmax.wgsl")),
+                Op::LogSoftmax => (part!("shared/logarithm.wgsl"), part!("ops/log_softmax.wgsl")),
+                Op::LogSumExp => (part!("shared/logarithm.wgsl"), part!("ops/log_sum_exp.wgsl")),
+                Op::Jacobian => (part!("shared/probability.wgsl"), part!("ops/jacobian.wgsl")),
+                Op::LogSoftmaxJacobian => {
+                    (part!("shared/probability.wgsl"), part!("ops/log_softmax_jacobian.wgsl"))
+                }
+            };
+            parts.extend([of_the_row, op]);
+            match self.op.output() {
+                Output::PerElement => parts.push(part!("shared/output_per_element.wgsl")),
+                Output::PerRow => parts.push(part!("shared/output_per_row.wgsl")),
+                // The kernel writes pairs itself.
+                Output::PerPair => {}
+            }
         }
         parts.join("\n")
     }
@@ -182,10 +188,14 @@ fn every_shader() -> Vec<Shader> {
                 [(Precision::Accurate, false), (Precision::Accurate, true), (Precision::Fast, false)]
             {
                 for in_place in [false, true] {
+                    let pairs = op.output() == Output::PerPair;
                     let pointless = match entry.role {
                         Role::Check => precision == Precision::Fast || in_place,
-                        Role::Statistics => false,
-                        Role::Whole | Role::Write => in_place && op.output() == Output::PerRow,
+                        Role::Statistics => pairs,
+                        Role::Whole | Role::Write => {
+                            (in_place && op.output() != Output::PerElement)
+                                || pairs != (entry.name == crate::kernels::jacobian::ENTRY.name)
+                        }
                     };
                     if pointless {
                         continue;

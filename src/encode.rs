@@ -118,7 +118,7 @@ impl Gpu {
     /// Prepares `op` so that its result overwrites the logits.
     ///
     /// # Errors
-    /// [`Error::NotInPlace`] for an operation with one value per row, otherwise as [`Gpu::prepare`].
+    /// [`Error::NotInPlace`] for an operation without a value per logit, otherwise as [`Gpu::prepare`].
     pub fn prepare_in_place(
         &self,
         op: Op,
@@ -126,7 +126,7 @@ impl Gpu {
         logits: wgpu::BufferSlice<'_>,
         options: &Options,
     ) -> Result<Prepared> {
-        if op.output() == Output::PerRow {
+        if op.output() != Output::PerElement {
             return Err(Error::NotInPlace { op });
         }
         let plan = Plan::with_result(op, Dtype::F32, rows, rows, options, self.capabilities())?;

@@ -155,8 +155,10 @@ pub enum Error {
         remedy: &'static str,
     },
 
-    /// An operation that has one value per row cannot overwrite its logits.
-    #[error("{op} has one value per row and cannot be done in place: give it a result buffer of its own")]
+    /// An operation that has not one value per logit cannot overwrite its logits.
+    #[error(
+        "{op} has not one value per logit and cannot be done in place: give it a result buffer of its own"
+    )]
     NotInPlace {
         /// The operation.
         op: Op,
@@ -204,10 +206,10 @@ pub enum Error {
     #[error("the tensor belongs to another Gpu: upload it again through the one that computes with it")]
     ForeignTensor,
 
-    /// The device's memory is exhausted.
-    #[error("the device is out of memory ({detail}): free tensors, use smaller batches, or run on the CPU")]
+    /// The device's memory is exhausted, or the host's.
+    #[error("out of memory ({detail}): free tensors, use smaller batches, or run on the CPU")]
     OutOfMemory {
-        /// What the driver said.
+        /// What was asked for, or what the driver said.
         detail: String,
     },
 

@@ -40,6 +40,8 @@
 //! | softmax | relative error ≤ 16 u where it is ≥ 2⁻¹²⁶, else absolute ≤ 2⁻¹²⁶; a row sums to 1 within 16 u | ≤ (20 + 5·(\|x − max\| + Σⱼ pⱼ\|xⱼ − max\|)) u |
 //! | log-softmax | absolute error ≤ 8 u·max(1, \|y\|); the largest entry within 16 u relative; never −0 | the fast softmax's relative error as absolute error, plus 8 u·max(1, \|y\|) |
 //! | log-sum-exp | absolute error ≤ 4 u·(\|max\| + \|lse\| + log term) | likewise |
+//! | Jacobian pᵢ(δᵢⱼ − pⱼ) | relative error ≤ 34 u, also on the diagonal where pᵢ → 1 | that of the fast softmax, twice |
+//! | Jacobian of log-softmax, δᵢⱼ − pⱼ | relative error ≤ 40 u, also on the diagonal | that of the fast softmax, twice |
 //!
 //! Every bound carries + 2⁻¹²⁶ absolute, since devices may flush subnormal numbers, and the fast ones
 //! + K·2⁻¹²⁶, since each of K terms may be flushed before they are added up.
@@ -59,6 +61,8 @@
 //! | K = 1, finite | 1 | 0 | x |
 //! | K = 0, N > 0 | empty | empty | −∞ |
 //! | N = 0 | empty | empty | empty |
+//!
+//! A Jacobian is all NaN where the softmax is; for a row of nothing but −∞ it is NaN or 0, as [`FullyMasked`] says.
 //!
 //! # Features
 //!

@@ -17,13 +17,20 @@ struct Request<'a, T> {
 }
 
 impl<T: Element> Request<'_, T> {
-    fn result_elements(&self) -> Result<usize> {
-        Ok(result_shape(self.op, self.shape, &self.axes, false)?.iter().product())
+    /// Memory for the result. A Jacobian may ask for more than there is.
+    fn memory_for_result(&self) -> Result<Vec<T>> {
+        let elements: usize = result_shape(self.op, self.shape, &self.axes, false)?.iter().product();
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(elements).map_err(|_| Error::OutOfMemory {
+            detail: format!("a result of {elements} elements on the host"),
+        })?;
+        memory.resize(elements, T::default());
+        Ok(memory)
     }
 
     /// The rows, once logits and result are known to be as long as they have to be.
     fn arrangement(&self, result: &[T]) -> Result<Arrangement> {
-        let arrangement = Arrangement::new(self.shape, &self.axes)?;
+        let arrangement = Arrangement::new(self.op, self.shape, &self.axes)?;
         check_length("the logits' slice", arrangement.rows.elements(), self.logits.len() as u64)?;
         check_length("the result's slice", arrangement.rows.result(self.op).elements(), result.len() as u64)?;
         Ok(arrangement)
@@ -92,9 +99,9 @@ impl Cpu {
     ) -> Result<Vec<T>> {
         let request = Request { op, logits, shape, axes: axes.into(), options: *options };
         // The lengths are checked before anything as large as them is allocated.
-        let arrangement = Arrangement::new(shape, &request.axes)?;
+        let arrangement = Arrangement::new(op, shape, &request.axes)?;
         check_length("the logits' slice", arrangement.rows.elements(), logits.len() as u64)?;
-        let mut result = vec![T::default(); request.result_elements()?];
+        let mut result = request.memory_for_result()?;
         self.answer(&request, &mut result, |_| {})?;
         Ok(result)
     }
@@ -141,6 +148,19 @@ impl Cpu {
         self.compute(Op::LogSoftmax, logits, shape, axes, &Options::default())
     }
 
+    /// The Jacobian of softmax along `axes`: K × K values, at the end, for every row of K logits.
+    ///
+    /// # Errors
+    /// As [`Cpu::compute`], and [`Error::OutOfMemory`].
+    pub fn jacobian<T: Element>(
+        &self,
+        logits: &[T],
+        shape: &[usize],
+        axes: impl Into<Axes>,
+    ) -> Result<Vec<T>> {
+        self.compute(Op::Jacobian, logits, shape, axes, &Options::default())
+    }
+
     /// log Σ exp along `axes`, which the result no longer has.
     ///
     /// # Errors
@@ -176,9 +196,9 @@ macro_rules! calls {
         impl $device {
             async fn collect<T: Element>(&self, request: Request<'_, T>, waiting: Waiting) -> Result<Vec<T>> {
                 // The lengths are checked before anything as large as them is allocated.
-                let arrangement = Arrangement::new(request.shape, &request.axes)?;
+                let arrangement = Arrangement::new(request.op, request.shape, &request.axes)?;
                 check_length("the logits' slice", arrangement.rows.elements(), request.logits.len() as u64)?;
-                let mut result = vec![T::default(); request.result_elements()?];
+                let mut result = request.memory_for_result()?;
                 self.answer(&request, &mut result, waiting, |_| {}).await?;
                 Ok(result)
             }
@@ -246,6 +266,19 @@ macro_rules! calls {
                 axes: impl Into<Axes>,
             ) -> Result<Vec<T>> {
                 self.compute(Op::LogSoftmax, logits, shape, axes, &Options::default()).await
+            }
+
+            /// The Jacobian of softmax along `axes`: K × K values, at the end, for every row of K logits.
+            ///
+            /// # Errors
+            /// As `compute`.
+            pub async fn jacobian<T: Element>(
+                &self,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+            ) -> Result<Vec<T>> {
+                self.compute(Op::Jacobian, logits, shape, axes, &Options::default()).await
             }
 
             /// log Σ exp along `axes`, which the result no longer has.
@@ -349,6 +382,19 @@ macro_rules! calls {
                 axes: impl Into<Axes>,
             ) -> Result<Vec<T>> {
                 self.compute_blocking(Op::LogSoftmax, logits, shape, axes, &Options::default())
+            }
+
+            /// `jacobian`, blocking.
+            ///
+            /// # Errors
+            /// As `compute`.
+            pub fn jacobian_blocking<T: Element>(
+                &self,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+            ) -> Result<Vec<T>> {
+                self.compute_blocking(Op::Jacobian, logits, shape, axes, &Options::default())
             }
 
             /// `log_sum_exp`, blocking.

@@ -15,6 +15,10 @@ pub enum Op {
     LogSoftmax,
     /// log Σ exp(xₖ), one value per row.
     LogSumExp,
+    /// The Jacobian of softmax: pᵢ(δᵢⱼ − pⱼ) in row i and column j, K × K values per row of logits.
+    Jacobian,
+    /// The Jacobian of log-softmax: δᵢⱼ − pⱼ.
+    LogSoftmaxJacobian,
 }
 
 /// How much an operation writes.
@@ -24,11 +28,17 @@ pub enum Output {
     PerElement,
     /// One value for every row.
     PerRow,
+    /// One value for every pair of classes of a row.
+    PerPair,
 }
 
 impl Op {
     /// All operations, in the order of the documentation.
-    pub const ALL: [Op; 3] = [Op::Softmax, Op::LogSoftmax, Op::LogSumExp];
+    pub const ALL: [Op; 5] =
+        [Op::Softmax, Op::LogSoftmax, Op::LogSumExp, Op::Jacobian, Op::LogSoftmaxJacobian];
+
+    /// The operations whose result is no larger than the logits, along any axes.
+    pub const ROW_WISE: [Op; 3] = [Op::Softmax, Op::LogSoftmax, Op::LogSumExp];
 
     /// The name used on the command line and in reports.
     pub fn name(self) -> &'static str {
@@ -36,14 +46,17 @@ impl Op {
             Op::Softmax => "softmax",
             Op::LogSoftmax => "log-softmax",
             Op::LogSumExp => "logsumexp",
+            Op::Jacobian => "jacobian",
+            Op::LogSoftmaxJacobian => "log-softmax-jacobian",
         }
     }
 
-    /// Whether a value per logit or a value per row is written.
+    /// Whether a value per logit, per row or per pair of classes is written.
     pub fn output(self) -> Output {
         match self {
             Op::Softmax | Op::LogSoftmax => Output::PerElement,
             Op::LogSumExp => Output::PerRow,
+            Op::Jacobian | Op::LogSoftmaxJacobian => Output::PerPair,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::kernels::{
-    Entry, Geometry, Kernel, lane_per_column, split_column_statistics, split_column_write,
+    Entry, Geometry, Kernel, jacobian, lane_per_column, split_column_statistics, split_column_write,
     split_row_statistics, split_row_write, subgroup_per_row, workgroup_per_row,
 };
 use crate::{Capabilities, Dtype, Error, Op, Options, Output, Result, Rows};
@@ -40,7 +40,7 @@ pub(crate) struct Parameters {
     pub(crate) grid_width: u32,
     pub(crate) fully_masked: u32,
     pub(crate) zero: u32,
-    pub(crate) unused: u32,
+    pub(crate) across: u32,
 }
 
 /// One dispatch of a plan: an entry point over one window.
@@ -143,8 +143,8 @@ impl Plan {
         check_32_bits("the number of classes in a row", rows.classes())?;
         check_32_bits("the distance between two classes of a row", rows.inner())?;
 
-        let (kernel, why) = choose(rows, options, capabilities);
-        let (stages, chunk) = lay_out(kernel, rows, capabilities)?;
+        let (kernel, why) = choose(op, rows, options, capabilities);
+        let (stages, chunk) = lay_out(op, kernel, rows, capabilities)?;
         let mut plan = Plan {
             op,
             dtype,
@@ -193,20 +193,26 @@ impl Plan {
 
     /// Bytes that have to be read and written at the least: each logit and each result once.
     pub fn floor_bytes(&self) -> u64 {
-        (self.rows.elements() + self.result.elements()) * self.dtype.bytes()
+        self.bytes_with(1)
+    }
+
+    fn bytes_with(&self, readings: u64) -> u64 {
+        let logits = self.rows.elements().saturating_mul(readings);
+        logits.saturating_add(self.result.elements()).saturating_mul(self.dtype.bytes())
     }
 
     /// Bytes that the kernel asks the memory for; repeated readings may come from a cache.
     pub fn moved_bytes(&self) -> u64 {
         let held = self.stages.iter().all(|stage| stage.geometry.held.is_some());
         let readings = match (held, self.op.output()) {
+            (held, Output::PerPair) => self.chunks * if held { 2 } else { 3 },
             (true, _) => 1,
             (false, Output::PerElement) => 3,
             (false, Output::PerRow) => 2,
         };
         let partials =
             if self.stages.len() == 2 { self.rows.count() * self.chunks * PARTIAL_BYTES } else { 0 };
-        (readings * self.rows.elements() + self.result.elements()) * self.dtype.bytes() + 2 * partials
+        self.bytes_with(readings).saturating_add(2 * partials)
     }
 
     /// Cuts the rows into windows, and the windows into dispatches.
@@ -215,7 +221,9 @@ impl Plan {
         let (classes, inner, outer) = (self.rows.classes(), self.rows.inner(), self.rows.outer());
         let pitch = self.rows.pitch().max(self.result.pitch());
         let partials_limit = capabilities.binding_bytes / PARTIAL_BYTES;
-        let slab = classes * inner;
+        // Elements that a class of a slab takes in the larger one of the two buffers.
+        let breadth = self.breadth();
+        let slab = classes.saturating_mul(breadth);
 
         let mut windows = Vec::new();
         if slab <= limit {
@@ -234,8 +242,9 @@ impl Plan {
             }
         } else {
             self.chunk_within(limit);
-            let chunks = (limit / (self.chunk * inner)).clamp(1, self.chunks);
-            let columns = inner.min(limit).min(partials_limit / self.chunks);
+            let chunks = (limit / (self.chunk * breadth)).clamp(1, self.chunks);
+            let by_partials = if self.stages.len() == 2 { partials_limit / self.chunks } else { u64::MAX };
+            let columns = inner.min(limit).min(by_partials);
             if columns == 0 {
                 return Err(too_large(
                     "the statistics of one row",
@@ -264,11 +273,16 @@ impl Plan {
         Ok(())
     }
 
-    /// Makes chunks so short that one fits a binding. Only a column whose chunk is wider than a binding
-    /// needs this, and only its bits then depend on how many columns lie beside it.
+    fn breadth(&self) -> u64 {
+        if self.op.output() == Output::PerPair { self.rows.classes() } else { self.rows.inner() }
+    }
+
+    /// Makes chunks so short that one fits a binding. A column whose chunk is wider than a binding needs
+    /// this, and only its bits then depend on how many columns lie beside it; so does a block of a Jacobian,
+    /// whose bits do not.
     fn chunk_within(&mut self, limit: u64) {
-        if self.chunk * self.rows.inner() > limit {
-            self.chunk = (limit / self.rows.inner()).max(1);
+        if self.chunk * self.breadth() > limit {
+            self.chunk = (limit / self.breadth()).max(1);
             self.chunks = self.rows.classes().div_ceil(self.chunk);
         }
     }
@@ -294,7 +308,8 @@ impl Plan {
     fn groups(&self, stage: &Stage, window: &Window) -> u64 {
         let count = |range: &Range<u64>| range.end - range.start;
         let (slabs, columns) = (count(&window.slabs), count(&window.columns));
-        let chunks = if self.stages.len() == 2 { count(&window.chunks) } else { 1 };
+        let in_chunks = self.stages.len() == 2 || self.op.output() == Output::PerPair;
+        let chunks = if in_chunks { count(&window.chunks) } else { 1 };
         let rows_at_once = u64::from(stage.geometry.workgroup / stage.geometry.lanes);
         (slabs * columns * chunks).div_ceil(rows_at_once)
     }
@@ -342,11 +357,18 @@ impl Plan {
         let one_slab = slabs == 1;
         let first_class = window.chunks.start * self.chunk;
         let classes = (window.chunks.end * self.chunk).min(self.rows.classes()) - first_class;
-        let logits = covered(&self.rows, window, first_class, classes);
+        let pairs = self.op.output() == Output::PerPair;
+        let row = self.rows.classes();
+        let logits = if pairs {
+            covered(&self.rows, window, 0, row)
+        } else {
+            covered(&self.rows, window, first_class, classes)
+        };
         let result = match self.op.output() {
             _ if !writes => 0..0,
             Output::PerElement => covered(&self.result, window, first_class, classes),
             Output::PerRow => covered(&self.result, window, 0, 1),
+            Output::PerPair => covered(&self.result, window, first_class * row, classes * row),
         };
         let parameters = Parameters {
             slabs: slabs as u32,
@@ -361,6 +383,7 @@ impl Plan {
             chunks_here: (window.chunks.end - window.chunks.start) as u32,
             grid_width: width as u32,
             fully_masked: fully_masked_bits(self.op, &self.options),
+            across: jacobian::across(row, self.stages[stage].geometry.lanes),
             ..Parameters::default()
         };
         Ok(Dispatch { stage, grid: [width as u32, height as u32], logits, result, parameters })
@@ -385,16 +408,19 @@ fn fully_masked_bits(op: Op, options: &Options) -> u32 {
     use crate::FullyMasked::{Nan, Zero};
     match (op, options.fully_masked) {
         (Op::LogSumExp, _) | (Op::LogSoftmax, Zero) => f32::NEG_INFINITY.to_bits(),
-        (Op::Softmax, Zero) => 0,
+        (Op::Softmax | Op::Jacobian | Op::LogSoftmaxJacobian, Zero) => 0,
         (_, Nan) => 0x7fc0_0000,
     }
 }
 
 /// The kernel for these rows, and why.
-fn choose(rows: &Rows, options: &Options, capabilities: &Capabilities) -> (Kernel, String) {
+fn choose(op: Op, rows: &Rows, options: &Options, capabilities: &Capabilities) -> (Kernel, String) {
     let classes = rows.classes();
     if let Some(kernel) = options.kernel {
         return (kernel, "it was asked for".into());
+    }
+    if op.output() == Output::PerPair {
+        return (Kernel::Jacobian, "a Jacobian is written in blocks of rows".into());
     }
     if classes == 0 {
         return (Kernel::LanePerColumn, "rows without classes have nothing to share".into());
@@ -457,14 +483,17 @@ fn choose(rows: &Rows, options: &Options, capabilities: &Capabilities) -> (Kerne
 }
 
 /// The stages of a kernel, and the classes in a chunk.
-fn lay_out(kernel: Kernel, rows: &Rows, capabilities: &Capabilities) -> Result<(Vec<Stage>, u64)> {
+fn lay_out(op: Op, kernel: Kernel, rows: &Rows, capabilities: &Capabilities) -> Result<(Vec<Stage>, u64)> {
     let classes = rows.classes();
     let unsuitable = |why: String| Error::KernelUnsuitable { kernel, why };
     let last_axis_only = || match rows.inner() {
         0 | 1 => Ok(()),
         inner => Err(unsuitable(format!("it needs the last axis, and inner is {inner}"))),
     };
-    if classes == 0 && kernel != Kernel::LanePerColumn {
+    if (op.output() == Output::PerPair) != (kernel == Kernel::Jacobian) {
+        return Err(unsuitable(format!("{op} is not what it computes")));
+    }
+    if classes == 0 && kernel != Kernel::LanePerColumn && kernel != Kernel::Jacobian {
         return Err(unsuitable("there are no classes".into()));
     }
     let fits_a_binding = || match capabilities.binding_elements(Dtype::F32.bytes()) {
@@ -483,6 +512,13 @@ fn lay_out(kernel: Kernel, rows: &Rows, capabilities: &Capabilities) -> Result<(
             fits_a_binding()?;
             let geometry = workgroup_per_row::geometry(classes, capabilities).map_err(unsuitable)?;
             Ok((vec![Stage { entry: &workgroup_per_row::ENTRY, geometry }], classes))
+        }
+        Kernel::Jacobian => {
+            last_axis_only()?;
+            fits_a_binding()?;
+            let geometry = jacobian::geometry(classes, capabilities).map_err(unsuitable)?;
+            let block = classes.clamp(1, jacobian::BLOCK_ROWS);
+            Ok((vec![Stage { entry: &jacobian::ENTRY, geometry }], block))
         }
         Kernel::LanePerColumn => {
             fits_a_binding()?;
@@ -648,7 +684,7 @@ mod tests {
             alignment in prop::sample::select(vec![32u64, 64]),
             subgroup in prop::sample::select(vec![None, Some(4u32), Some(32)]),
             grid in prop::sample::select(vec![8u32, 65_535]),
-            op in prop::sample::select(Op::ALL.to_vec()),
+            op in prop::sample::select(Op::ROW_WISE.to_vec()),
             forced in prop::sample::select(
                 vec![None, Some(Kernel::SubgroupPerRow), Some(Kernel::WorkgroupPerRow), Some(Kernel::SplitRow), Some(Kernel::LanePerColumn)]),
         ) {

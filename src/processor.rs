@@ -41,7 +41,9 @@ impl Cpu {
             let mut ordered = Vec::with_capacity(logits.len());
             arrangement.gather(logits, 0..rows.elements(), |piece| ordered.extend_from_slice(piece));
             match op.output() {
-                crate::Output::PerRow => compute_rows(op, &ordered, rows, result, options),
+                crate::Output::PerRow | crate::Output::PerPair => {
+                    compute_rows(op, &ordered, rows, result, options)
+                }
                 crate::Output::PerElement => {
                     let mut answers = vec![T::default(); ordered.len()];
                     compute_rows(op, &ordered, rows, &mut answers, options);

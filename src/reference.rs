@@ -60,6 +60,40 @@ pub fn log_sum_exp(row: &[f64]) -> f64 {
     maximum + sum_without_maximum(row, maximum).ln_1p()
 }
 
+/// The Jacobian of softmax, pᵢ(δᵢⱼ − pⱼ), row after row.
+///
+/// ```
+/// use wgpu_softmax::reference::jacobian;
+/// assert_eq!(jacobian(&[0.0, 0.0]), [0.25, -0.25, -0.25, 0.25]);
+/// // 1 − p is what the others sum to, also where p rounds to 1.
+/// assert!(jacobian(&[0.0, -50.0])[0] > 1.9e-22);
+/// ```
+pub fn jacobian(row: &[f64]) -> Vec<f64> {
+    let p = softmax(row);
+    pairs(row, |i, j, complement| if i == j { p[i] * complement } else { -(p[i] * p[j]) })
+}
+
+/// The Jacobian of log-softmax, δᵢⱼ − pⱼ, row after row.
+///
+/// ```
+/// use wgpu_softmax::reference::log_softmax_jacobian;
+/// assert_eq!(log_softmax_jacobian(&[0.0, 0.0]), [0.5, -0.5, -0.5, 0.5]);
+/// ```
+pub fn log_softmax_jacobian(row: &[f64]) -> Vec<f64> {
+    let p = softmax(row);
+    pairs(row, |i, j, complement| if i == j { complement } else { -p[j] })
+}
+
+/// A value for every pair of classes i and j, given 1 − pᵢ: the sum of the other probabilities.
+fn pairs(row: &[f64], value: impl Fn(usize, usize, f64) -> f64) -> Vec<f64> {
+    let logs = log_softmax(row);
+    let complements: Vec<f64> = logs.iter().map(|log| -log.exp_m1()).collect();
+    (0..row.len())
+        .flat_map(|i| (0..row.len()).map(move |j| (i, j)))
+        .map(|(i, j)| value(i, j, complements[i]))
+        .collect()
+}
+
 /// exp(xⱼ) / Σ exp(xₖ), the definition taken literally. It shows why nobody computes it like this: the
 /// exponentials overflow for logits over 709, and all vanish for logits under −745.
 ///
@@ -117,6 +151,13 @@ fn compute_row(op: Op, row: &[f64], options: &Options) -> Vec<f64> {
         Op::Softmax => softmax(row),
         Op::LogSoftmax => log_softmax(row),
         Op::LogSumExp => vec![log_sum_exp(row)],
+        Op::Jacobian | Op::LogSoftmaxJacobian
+            if wholly_masked && options.fully_masked == FullyMasked::Zero =>
+        {
+            vec![0.0; row.len() * row.len()]
+        }
+        Op::Jacobian => jacobian(row),
+        Op::LogSoftmaxJacobian => log_softmax_jacobian(row),
     }
 }
 

@@ -198,23 +198,29 @@ impl Rows {
 
     /// Logits in all.
     pub fn elements(&self) -> u64 {
-        self.count() * self.classes
+        self.count().saturating_mul(self.classes)
     }
 
     /// Elements from the start of the buffer range to the end of the last row.
     pub fn extent(&self) -> u64 {
-        let slab = self.classes * self.inner;
-        if self.outer == 0 || slab == 0 { 0 } else { self.offset + (self.outer - 1) * self.pitch + slab }
+        let slab = self.classes.saturating_mul(self.inner);
+        if self.outer == 0 || slab == 0 {
+            return 0;
+        }
+        (self.outer - 1).saturating_mul(self.pitch).saturating_add(self.offset).saturating_add(slab)
     }
 
     /// The compact rows that `op` writes: the same for a value per element, `outer × 1 × inner` for a
-    /// value per row.
+    /// value per row, `outer × classes² × 1` for a value per pair of classes (whose rows are the last axis).
     pub fn result(&self, op: Op) -> Rows {
         let classes = match op.output() {
             Output::PerElement => self.classes,
             Output::PerRow => 1,
+            // Sizes beyond 64 bits are refused where the result's shape is made.
+            Output::PerPair => self.classes.saturating_mul(self.classes),
         };
-        Rows { outer: self.outer, classes, inner: self.inner, pitch: classes * self.inner, offset: 0 }
+        let pitch = classes.saturating_mul(self.inner);
+        Rows { outer: self.outer, classes, inner: self.inner, pitch, offset: 0 }
     }
 }
 
@@ -224,19 +230,30 @@ impl fmt::Display for Rows {
     }
 }
 
-/// The shape of what `op` gives for an array of `shape` along `axes`, C-ordered.
+/// The shape of what `op` gives for an array of `shape` along `axes`, C-ordered: the array's own; without
+/// `axes`, or with length 1 there; or without `axes` and with the classes twice at the end, for a Jacobian.
 ///
 /// # Errors
-/// [`Error::AxisOutOfRange`] and [`Error::AxisRepeated`].
+/// [`Error::AxisOutOfRange`], [`Error::AxisRepeated`] and [`Error::SizeOverflow`].
 pub fn result_shape(op: Op, shape: &[usize], axes: &Axes, keep_axes: bool) -> Result<Vec<usize>> {
     let reduced = axes.resolve(shape.len())?;
-    Ok(match op.output() {
+    let shape = match op.output() {
         Output::PerElement => shape.to_vec(),
         Output::PerRow => (shape.iter().enumerate())
             .filter(|(axis, _)| keep_axes || !reduced.contains(axis))
             .map(|(axis, &length)| if reduced.contains(&axis) { 1 } else { length })
             .collect(),
-    })
+        Output::PerPair => {
+            let lengths = || shape.iter().enumerate();
+            let normalised = lengths().filter(|(axis, _)| reduced.contains(axis)).map(|(_, &length)| length);
+            let classes =
+                checked_product(&normalised.map(|length| length as u64).collect::<Vec<_>>())? as usize;
+            let kept = lengths().filter(|(axis, _)| !reduced.contains(axis)).map(|(_, &length)| length);
+            kept.chain([classes; 2]).collect()
+        }
+    };
+    checked_product(&sizes_of(&shape))?;
+    Ok(shape)
 }
 
 pub(crate) fn sizes_of(shape: &[usize]) -> Vec<u64> {

@@ -165,10 +165,10 @@ impl Tensor {
     /// Computes `op` along `axes` so that the result overwrites this tensor, which it returns.
     ///
     /// # Errors
-    /// [`Error::NotInPlace`] for an operation with one value per row, otherwise as [`Tensor::compute`].
+    /// [`Error::NotInPlace`] for an operation without a value per logit, otherwise as [`Tensor::compute`].
     pub fn compute_in_place(self, op: Op, axes: impl Into<Axes>, options: &Options) -> Result<Tensor> {
         let rows = Rows::of_shape(&self.shape, &axes.into())?;
-        if op.output() == Output::PerRow {
+        if op.output() != Output::PerElement {
             return Err(Error::NotInPlace { op });
         }
         if self.elements() > 0 {

@@ -94,15 +94,20 @@ impl Window {
 
 /// Cuts rows into windows that each fit a buffer. Windows of columns all have the same width, and never
 /// just one column of several: a lone column would be another layout, with other bits.
-fn windows(rows: &Rows, buffer_bytes: u64) -> Result<Vec<Window>> {
+fn windows(rows: &Rows, written: &Rows, buffer_bytes: u64) -> Result<Vec<Window>> {
     let bytes = Dtype::F32.bytes();
     let (outer, inner) = (rows.outer(), rows.inner());
-    let slab = rows.classes().max(1) * inner * bytes;
+    let slab = rows.classes().max(written.classes()).max(1) * inner * bytes;
     let budget = WINDOW_BYTES.min(buffer_bytes);
     if slab <= budget || inner == 1 {
         if slab > buffer_bytes {
             let remedy = "compute it on the CPU, or on a device with larger buffers";
-            return Err(Error::LimitExceeded { what: "one row", needed: slab, limit: buffer_bytes, remedy });
+            return Err(Error::LimitExceeded {
+                what: "one row, or its result,",
+                needed: slab,
+                limit: buffer_bytes,
+                remedy,
+            });
         }
         let slabs = (budget / slab.max(1)).max(1);
         let cut = |first| Window { slabs: first..(first + slabs).min(outer), columns: 0..inner };
@@ -142,6 +147,8 @@ impl Gpu {
         let Operation { op, rows, .. } = operation;
         let written = rows.result(op);
         let mut progress = Progress { total: rows.elements(), ..Progress::default() };
+        let sizes = [rows.outer(), written.classes(), rows.inner()];
+        crate::rows::checked_product(&sizes)?;
         if written.elements() == 0 {
             observe(progress);
             return Ok(());
@@ -154,7 +161,7 @@ impl Gpu {
         }
 
         let mut workspace = self.borrow_workspace();
-        for window in windows(&rows, self.capabilities().buffer_bytes)? {
+        for window in windows(&rows, &written, self.capabilities().buffer_bytes)? {
             let part = Operation { rows: window.rows(rows.classes())?, ..operation };
             workspace.prepare(self, &part)?;
 
@@ -177,7 +184,9 @@ impl Gpu {
                     let (piece, later) = rest.split_at((run.end - run.start) as usize);
                     match op.output() {
                         Output::PerElement => arrangement.scatter(piece, run.start, result),
-                        Output::PerRow => result[run.start as usize..run.end as usize].copy_from_slice(piece),
+                        Output::PerRow | Output::PerPair => {
+                            result[run.start as usize..run.end as usize].copy_from_slice(piece)
+                        }
                     }
                     rest = later;
                 }
@@ -433,7 +442,7 @@ mod tests {
             let rows = Rows::new(outer, classes, inner).unwrap();
             let limit = 1 << 29;
             let mut covered = 0;
-            for window in windows(&rows, limit).unwrap() {
+            for window in windows(&rows, &rows, limit).unwrap() {
                 let part = window.rows(classes).unwrap();
                 assert!(part.elements() * 4 <= limit);
                 assert!(inner == 1 || part.inner() > 1);
@@ -448,6 +457,6 @@ mod tests {
     #[test]
     fn a_row_larger_than_a_buffer_is_refused() {
         let rows = Rows::batch(2, 1 << 27).unwrap();
-        assert!(matches!(windows(&rows, 1 << 28), Err(Error::LimitExceeded { .. })));
+        assert!(matches!(windows(&rows, &rows, 1 << 28), Err(Error::LimitExceeded { .. })));
     }
 }

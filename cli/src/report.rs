@@ -110,6 +110,17 @@ struct Layout {
 }
 
 impl Layout {
+    /// How the rows of a result lie: as the array's, or each as a matrix of pairs of classes.
+    fn of_result(op: Op, shape: &[usize], axes: &[usize]) -> Layout {
+        if op.output() != Output::PerPair {
+            return Layout::new(shape, axes);
+        }
+        let array = Layout::new(shape, axes);
+        let lengths = array.kept.iter().map(|&(length, _)| length).chain([count(&array.normalised); 2]);
+        let shape: Vec<usize> = lengths.collect();
+        Layout::new(&shape, &[shape.len() - 2, shape.len() - 1])
+    }
+
     fn new(shape: &[usize], axes: &[usize]) -> Layout {
         let mut layout = Layout { kept: Vec::new(), normalised: Vec::new() };
         for (axis, &length) in shape.iter().enumerate() {
@@ -139,13 +150,13 @@ fn place(axes: &[(usize, usize)], index: usize) -> (Vec<usize>, usize) {
 
 /// The first rows of a result and the last ones.
 pub fn rows<W: Written>(op: Op, shape: &[usize], axes: &[usize], values: &[W]) -> [Vec<Row>; 2] {
-    let layout = Layout::new(shape, axes);
+    let layout = Layout::of_result(op, shape, axes);
     let rows = count(&layout.kept);
     let described = |index: usize| {
         let (row, start) = place(&layout.kept, index);
         match op.output() {
             Output::PerRow => Row { row, class: None, value: values.get(index).map(|value| value.decimal()) },
-            Output::PerElement => largest(&layout, row, start, values),
+            Output::PerElement | Output::PerPair => largest(&layout, row, start, values),
         }
     };
     let first = rows.min(SHOWN_ROWS);
@@ -236,9 +247,11 @@ impl Report {
         let value_name = match self.operation {
             _ if per_row => "log-sum-exp",
             name if name == Op::LogSoftmax.name() => "log-probability",
+            name if name == Op::Jacobian.name() || name == Op::LogSoftmaxJacobian.name() => "derivative",
             _ => "probability",
         };
-        let mut lines = vec![["row".to_string(), "largest class".into(), value_name.into()]];
+        let largest = if value_name == "derivative" { "largest entry" } else { "largest class" };
+        let mut lines = vec![["row".to_string(), largest.into(), value_name.into()]];
         lines.extend(self.first_rows.iter().map(|row| self.cells(row)));
         let gap = self.rows > (self.first_rows.len() + self.last_rows.len()) as u64;
         if gap {

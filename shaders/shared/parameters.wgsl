@@ -26,7 +26,8 @@ struct Parameters {
     fully_masked: u32,
     // Always 0, which the compiler cannot know.
     zero: u32,
-    unused: u32,
+    // Lanes of a workgroup that stand side by side in a row of a Jacobian.
+    across: u32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;

@@ -31,7 +31,7 @@ pub(super) fn compute<T: Real>(
     let rows = outer * inner;
     let results_per_row = match op.output() {
         Output::PerElement => classes,
-        Output::PerRow => 1,
+        _ => 1,
     };
     if logits.len() != rows * classes || result.len() != rows * results_per_row {
         return;
@@ -79,7 +79,7 @@ impl<T: Real> Batch<'_, T> {
                     instructions.run(WriteTile { batch: self, group, classes, parts, rows: &rows });
                 });
             }
-            Output::PerRow => group.store_per_row(&log_sum_exps(&rows), &self.result),
+            _ => group.store_per_row(&log_sum_exps(&rows), &self.result),
         }
     }
 }
@@ -106,7 +106,7 @@ impl<T: Real> Task for WholeGroups<'_, T> {
                     write(op, &rows, &rows, options, &mut tile);
                     group.store(&tile, 0, result);
                 }
-                Output::PerRow => group.store_per_row(&log_sum_exps(&rows), result),
+                _ => group.store_per_row(&log_sum_exps(&rows), result),
             }
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!     compute_rows ─► row      a long contiguous row: lanes along the row, stretches over threads
-//!                 └─► columns  strided or short rows: a row per lane
+//!                 ├─► columns  strided or short rows: a row per lane
+//!                 └─► jacobian (asks for probabilities, and makes pairs of them)
 //!                        │
 //!                      lanes ─► statistics (maximum, how often, sum of the others) ─► last step
 //! ```
@@ -23,6 +24,7 @@ mod columns;
 mod compensated;
 mod exponential;
 mod instruction_set;
+mod jacobian;
 mod lanes;
 mod real;
 mod row;
@@ -60,7 +62,10 @@ fn compute_rows_with<T: Real>(
     if outer == 0 || inner == 0 {
         return;
     }
-    if classes == 0 {
+    if op.output() == Output::PerPair {
+        // The caller has moved the classes to the last axis.
+        jacobian::compute(op, logits, classes, result, options);
+    } else if classes == 0 {
         if op.output() == Output::PerRow {
             result.fill(T::NEG_INFINITY);
         }
@@ -104,7 +109,7 @@ mod tests {
         for (outer, classes, inner) in shapes {
             let rows = Rows::new(outer, classes, inner).unwrap();
             let logits: Vec<T> = logits(rows.elements() as usize);
-            for op in Op::ALL {
+            for op in Op::ROW_WISE {
                 let answers: Vec<_> = (InstructionSet::all().into_iter())
                     .map(|instructions| {
                         let mut result = vec![T::NAN; rows.result(op).elements() as usize];
@@ -134,7 +139,7 @@ mod tests {
     fn lengths_that_do_not_fit_are_no_danger() {
         for (outer, classes, inner) in [(3, 5, 1), (3, 100, 1), (1, 70_001, 1), (3, 5, 2), (1, 5000, 3)] {
             let rows = Rows::new(outer, classes, inner).unwrap();
-            for op in Op::ALL {
+            for op in Op::ROW_WISE {
                 let elements = rows.result(op).elements() as usize;
                 for (given, expected) in [(0, elements), (7, elements), (7, 3), (7, 0), (200_000, 500)] {
                     let logits = vec![1.0f32; given];

@@ -26,7 +26,7 @@ pub(super) fn compute<T: Real>(
 ) {
     let results_per_row = match op.output() {
         Output::PerElement => classes,
-        Output::PerRow => 1,
+        _ => 1,
     };
     let rows_per_task = (threads::LOGITS_PER_TASK / classes).max(1);
     threads::map_pieces(result, rows_per_task * results_per_row, |task, result| {
@@ -50,12 +50,6 @@ fn very_long_row<T: Real>(
     let pieces: Vec<&[T]> = logits.chunks(LOGITS_PER_PIECE).collect();
     let piece = |index: usize| pieces.get(index).copied().unwrap_or_default();
     match op.output() {
-        Output::PerRow => {
-            let parts = threads::map(pieces.len(), |index| {
-                instructions.run(Measure { op, logits: piece(index), terms: &mut [] })
-            });
-            result.fill(Statistics::join(parts.iter().flatten()).log_sum_exp());
-        }
         Output::PerElement => {
             let parts = threads::map_pieces(result, LOGITS_PER_PIECE, |index, terms| {
                 instructions.run(Measure { op, logits: piece(index), terms })
@@ -65,6 +59,12 @@ fn very_long_row<T: Real>(
                 let parts = parts.get(index).map_or(&[][..], Vec::as_slice);
                 instructions.run(Write { op, logits: piece(index), parts, row: &row, result, options });
             });
+        }
+        _ => {
+            let parts = threads::map(pieces.len(), |index| {
+                instructions.run(Measure { op, logits: piece(index), terms: &mut [] })
+            });
+            result.fill(Statistics::join(parts.iter().flatten()).log_sum_exp());
         }
     }
 }
@@ -91,7 +91,7 @@ impl<T: Real> Task for WholeRows<'_, T> {
                 let row = measure_stretch(op, logits, result);
                 match op.output() {
                     Output::PerElement => write_stretch(row.finish(&row, op, options), logits, result),
-                    Output::PerRow => result.fill(row.log_sum_exp()),
+                    _ => result.fill(row.log_sum_exp()),
                 }
             }
         } else {
@@ -102,7 +102,7 @@ impl<T: Real> Task for WholeRows<'_, T> {
                     Output::PerElement => {
                         Write { op, logits, parts: &parts, row: &row, result, options }.run()
                     }
-                    Output::PerRow => result.fill(row.log_sum_exp()),
+                    _ => result.fill(row.log_sum_exp()),
                 }
             }
         }

@@ -8,6 +8,7 @@ use std::fmt;
 use crate::Capabilities;
 
 pub(crate) mod exponential_check;
+pub(crate) mod jacobian;
 pub(crate) mod lane_per_column;
 pub(crate) mod split_column_statistics;
 pub(crate) mod split_column_write;
@@ -31,11 +32,13 @@ pub enum Kernel {
     SplitRow,
     /// One lane walks one row: for an axis that is not the last.
     LanePerColumn,
+    /// A workgroup takes a row's statistics and writes a block of its Jacobian: for Jacobians alone.
+    Jacobian,
 }
 
 impl Kernel {
-    /// All kernels, shortest rows first.
-    pub const ALL: [Kernel; 4] =
+    /// The kernels to choose from for an operation that is no Jacobian, shortest rows first.
+    pub const ROW_WISE: [Kernel; 4] =
         [Kernel::SubgroupPerRow, Kernel::WorkgroupPerRow, Kernel::SplitRow, Kernel::LanePerColumn];
 
     /// The name used in reports.
@@ -45,6 +48,7 @@ impl Kernel {
             Kernel::WorkgroupPerRow => "workgroup_per_row",
             Kernel::SplitRow => "split_row",
             Kernel::LanePerColumn => "lane_per_column",
+            Kernel::Jacobian => "jacobian",
         }
     }
 }
@@ -65,7 +69,7 @@ pub(crate) struct Entry {
 }
 
 /// Every entry point.
-pub(crate) const ENTRIES: [&Entry; 8] = [
+pub(crate) const ENTRIES: [&Entry; 9] = [
     &subgroup_per_row::ENTRY,
     &workgroup_per_row::ENTRY,
     &split_row_statistics::ENTRY,
@@ -73,6 +77,7 @@ pub(crate) const ENTRIES: [&Entry; 8] = [
     &split_column_statistics::ENTRY,
     &split_column_write::ENTRY,
     &lane_per_column::ENTRY,
+    &jacobian::ENTRY,
     &exponential_check::ENTRY,
 ];
 
@@ -152,7 +157,7 @@ pub(crate) fn geometries(entry: &Entry) -> Vec<Geometry> {
     let of = |workgroup, lanes, held, meeting| Geometry { workgroup, lanes, held, meeting };
     match entry.name {
         "subgroup_per_row" => held.map(|held| of(256, 32, held, Meeting::Subgroup)).collect(),
-        "workgroup_per_row" => {
+        "workgroup_per_row" | "jacobian" => {
             held.flat_map(|held| shared.map(|meeting| of(256, 256, held, meeting))).collect()
         }
         "split_row_statistics" | "split_row_write" => {

@@ -9,6 +9,8 @@
 //! | softmax | 16 u relative; a row sums to 1 within 16 u | (20 + 5·(\|x − max\| + Σ p·\|x − max\|)) u relative |
 //! | log-softmax | 8 u·max(1, \|y\|), the largest entry also 16 u relative; never −0 | the fast softmax's, plus 8 u·max(1, \|y\|) |
 //! | log-sum-exp | 4 u·(\|max\| + \|lse\| + log term) | likewise |
+//! | Jacobian pᵢ(δᵢⱼ − pⱼ) | 34 u relative | |
+//! | of log-softmax, δᵢⱼ − pⱼ | 40 u relative | |
 //!
 //! Each bound carries the least normal number besides, for devices that flush what is smaller, and the fast
 //! ones as many as there are classes. The special rows are judged by their bits.
@@ -73,6 +75,8 @@ pub trait Judged: Copy + Display + LowerExp {
     fn bits(self) -> String;
     /// Of a row with a finite maximum: what `op` gives, and log Σ exp(x − maximum).
     fn truth(op: Op, row: &[f64], maximum: f64) -> (Vec<DoubleDouble>, f64);
+    /// Of a row with a finite maximum: each class's probability, and what is left of 1.
+    fn probabilities(row: &[f64], maximum: f64) -> Vec<(DoubleDouble, DoubleDouble)>;
 }
 
 impl Judged for f32 {
@@ -101,6 +105,12 @@ impl Judged for f32 {
                 (widened(vec![reference::log_sum_exp(row)]), reference::log_sum_exp(&below))
             }
         }
+    }
+
+    fn probabilities(row: &[f64], _maximum: f64) -> Vec<(DoubleDouble, DoubleDouble)> {
+        let complements = reference::log_softmax(row).into_iter().map(|log| -log.exp_m1());
+        let pairs = reference::softmax(row).into_iter().zip(complements);
+        pairs.map(|(p, complement)| (p.into(), complement.into())).collect()
     }
 }
 
@@ -142,6 +152,20 @@ impl Judged for f64 {
         };
         (values, log_sum.value())
     }
+
+    fn probabilities(row: &[f64], maximum: f64) -> Vec<(DoubleDouble, DoubleDouble)> {
+        let exponentials: Vec<DoubleDouble> =
+            row.iter().map(|&x| DoubleDouble::sum(x, -maximum).exp()).collect();
+        let first = row.iter().position(|&x| x == maximum);
+        let others = exponentials.iter().enumerate().filter(|(j, _)| Some(*j) != first);
+        let rest = others.fold(DoubleDouble::ZERO, |sum, (_, &exponential)| sum + exponential);
+        let factor = (rest + DoubleDouble::ONE).recip();
+        let left = |j: usize, exponential| {
+            if Some(j) == first { rest * factor } else { DoubleDouble::ONE - exponential * factor }
+        };
+        let classes = exponentials.iter().enumerate();
+        classes.map(|(j, &exponential)| (exponential * factor, left(j, exponential))).collect()
+    }
 }
 
 fn judge_rows<T: Judged>(
@@ -172,6 +196,63 @@ fn judge_rows<T: Judged>(
                 .map_err(|fault| format!("{op} of {rows}, row ({outer}, {inner}), {fault}"))?;
             if units > worst.units {
                 worst = Worst { units, at: (first + class as u64 * layout.inner()) as usize };
+            }
+        }
+    }
+    Ok(worst)
+}
+
+/// Judges the Jacobians of a batch, f32 or f64: `rows` of K logits, K × K values each.
+///
+/// # Errors
+/// What is wrong with the first element that is wrong.
+pub fn judge_jacobians<T: Judged>(
+    op: Op,
+    logits: &[T],
+    rows: &Rows,
+    result: &[T],
+    options: &Options,
+) -> Result<Worst, String> {
+    let classes = rows.classes() as usize;
+    if result.len() != logits.len() * classes {
+        return Err(format!(
+            "{op} of {rows}: {} elements in place of {}",
+            result.len(),
+            logits.len() * classes
+        ));
+    }
+    let units = if op == Op::Jacobian { 34.0 } else { 40.0 };
+    let mut worst = Worst::default();
+    for (row, (logits, jacobian)) in logits.chunks(classes).zip(result.chunks(classes * classes)).enumerate()
+    {
+        let logits: Vec<f64> = logits.iter().map(|x| x.widen()).collect();
+        let special = special_answer(Op::Softmax, &logits, options);
+        let maximum = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let truth = if special.is_none() { T::probabilities(&logits, maximum) } else { Vec::new() };
+        for (place, &got) in jacobian.iter().enumerate() {
+            let (i, j) = (place / classes, place % classes);
+            let value = got.widen();
+            if let Some(expected) = special {
+                if if expected.is_nan() { got.is_the_nan() } else { value == expected } {
+                    continue;
+                }
+                return Err(format!(
+                    "{op} of {rows}, row {row}, ({i}, {j}): {got} where {expected} is right"
+                ));
+            }
+            let (p_i, left) = truth[i];
+            let derivative = if i == j { left } else { -truth[j].0 };
+            let expected = if op == Op::Jacobian { p_i * derivative } else { derivative };
+            let scale = expected.value().abs();
+            let error = ((value - expected.high) - expected.low).abs();
+            if error.is_nan() || error > units * T::UNIT * scale + T::TINY {
+                return Err(format!(
+                    "{op} of {rows}, row {row}, ({i}, {j}): {got:e} where {:e} is right",
+                    expected.value()
+                ));
+            }
+            if scale >= T::TINY && error / (T::UNIT * scale) > worst.units {
+                worst = Worst { units: error / (T::UNIT * scale), at: row * classes * classes + place };
             }
         }
     }

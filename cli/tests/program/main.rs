@@ -10,6 +10,7 @@ mod command_line;
 mod damaged;
 mod devices;
 mod explain;
+mod jacobians;
 mod npy;
 mod output;
 mod real_logits;

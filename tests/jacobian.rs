@@ -1,0 +1,221 @@
+//! The Jacobians of softmax and log-softmax: against the truth within the promised bounds, against finite
+//! differences, in every shape and through every kind of window; and the judge of them, fed wrong answers.
+
+mod common;
+
+use common::device::{gpu, plain_gpu};
+use common::judge::{Judged, Worst, judge_jacobians};
+use common::rows_of_interest::{CLASSES, Character, Logit, special_rows};
+use wgpu_softmax::{
+    Axes, Cpu, Dtype, Element, Error, FullyMasked, Gpu, Kernel, Op, Options, Plan, Rows, reference,
+    result_shape,
+};
+
+const JACOBIANS: [Op; 2] = [Op::Jacobian, Op::LogSoftmaxJacobian];
+
+/// Rows of one length, fewer where their Jacobians are large.
+fn rows_of<T: Logit>(classes: usize) -> Vec<T> {
+    let count = match classes {
+        0..70 => usize::MAX,
+        70..300 => 20,
+        300..1100 => 5,
+        _ => 1,
+    };
+    let special = special_rows(classes).into_iter().map(|(_, row)| row);
+    let step = if classes < 70 { 1 } else { 7 };
+    let characters = Character::ALL.iter().map(|character| character.row(classes, 3));
+    characters.chain(special.step_by(step)).take(count).flatten().collect()
+}
+
+fn lengths() -> impl Iterator<Item = usize> {
+    CLASSES.into_iter().filter(|&classes| classes <= 4097)
+}
+
+fn judged<T: Element + Judged>(
+    compute: impl Fn(Op, &[T], &[usize]) -> Vec<T>,
+    logits: &[T],
+    classes: usize,
+) -> f64 {
+    let rows = Rows::batch((logits.len() / classes) as u64, classes as u64).unwrap();
+    let mut worst: f64 = 0.0;
+    for op in JACOBIANS {
+        let result = compute(op, logits, &[logits.len() / classes, classes]);
+        let Worst { units, .. } = judge_jacobians(op, logits, &rows, &result, &Options::default()).unwrap();
+        worst = worst.max(units);
+    }
+    worst
+}
+
+fn on_cpu<T: Element>(op: Op, logits: &[T], shape: &[usize]) -> Vec<T> {
+    Cpu::new().compute(op, logits, shape, -1, &Options::default()).unwrap()
+}
+
+fn on(gpu: &Gpu) -> impl Fn(Op, &[f32], &[usize]) -> Vec<f32> {
+    |op, logits, shape| gpu.compute_blocking(op, logits, shape, -1, &Options::default()).unwrap()
+}
+
+#[test]
+fn every_length_and_character_on_the_cpu() {
+    let mut worst = [0.0f64; 2];
+    for classes in lengths() {
+        worst[0] = worst[0].max(judged(on_cpu, &rows_of::<f32>(classes), classes));
+        worst[1] = worst[1].max(judged(on_cpu, &rows_of::<f64>(classes), classes));
+    }
+    println!("CPU: at worst {:.2} units of u in f32, {:.2} in f64", worst[0], worst[1]);
+}
+
+#[test]
+fn every_length_and_character_on_the_gpu() {
+    for gpu in [gpu(), plain_gpu()].into_iter().flatten() {
+        let units = lengths().map(|classes| judged(on(gpu), &rows_of::<f32>(classes), classes));
+        println!("{}: at worst {:.2} units of u", gpu.info().name, units.fold(0.0, f64::max));
+    }
+}
+
+#[test]
+fn many_rows_and_many_windows() {
+    let Some(gpu) = gpu() else { return };
+    let mut capabilities = gpu.capabilities().clone();
+    capabilities.binding_bytes = 40 << 10;
+    let small = gpu.planning_with(capabilities);
+    for (count, classes) in [(70_000, 3), (3000, 10), (50, 100), (3, 501), (1, 2000)] {
+        let logits: Vec<f32> = Character::Normal.row(count * classes, 9);
+        judged(on(gpu), &logits, classes);
+        judged(on(&small), &logits, classes);
+        for op in JACOBIANS {
+            let in_windows = on(&small)(op, &logits, &[count, classes]);
+            assert!(in_windows == on(gpu)(op, &logits, &[count, classes]), "{op} {count} × {classes}");
+        }
+    }
+}
+
+/// K·K over one binding, in a tensor on the device.
+#[test]
+fn a_jacobian_of_more_than_a_binding() {
+    let Some(gpu) = gpu() else { return };
+    let classes = 6000;
+    let logits: Vec<f32> = Character::Normal.row(classes, 9);
+    let rows = Rows::batch(1, classes as u64).unwrap();
+    let plan = Plan::new(Op::Jacobian, Dtype::F32, &rows, &Options::default(), gpu.capabilities()).unwrap();
+    assert_eq!(plan.kernel(), Kernel::Jacobian);
+    assert!(plan.windows() > 1 || gpu.capabilities().binding_bytes > 144_000_000);
+    let tensor = gpu.upload(&logits, &[1, classes]).unwrap();
+    let jacobian = tensor.compute(Op::Jacobian, -1, &Options::default()).unwrap();
+    assert_eq!(jacobian.shape(), [1, classes, classes]);
+    let result = jacobian.read_blocking().unwrap();
+    judge_jacobians(Op::Jacobian, &logits, &rows, &result, &Options::default()).unwrap();
+}
+
+#[test]
+fn finite_differences_agree() {
+    let step = 1e-5;
+    for classes in [1, 2, 3, 7, 20] {
+        let row: Vec<f64> = Character::Normal.row(classes, 4);
+        for (op, function) in [
+            (Op::Jacobian, reference::softmax as fn(&[f64]) -> Vec<f64>),
+            (Op::LogSoftmaxJacobian, reference::log_softmax),
+        ] {
+            let jacobian = on_cpu(op, &row, &[classes]);
+            for j in 0..classes {
+                let moved = |distance: f64| {
+                    let mut moved = row.clone();
+                    moved[j] += distance;
+                    function(&moved)
+                };
+                for (i, (ahead, behind)) in moved(step).iter().zip(moved(-step)).enumerate() {
+                    let difference = (ahead - behind) / (2.0 * step);
+                    assert!(
+                        (jacobian[i * classes + j] - difference).abs() < 1e-8,
+                        "{op} ({i}, {j}) of {classes}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn any_axes_move_the_classes_to_the_end() {
+    let shape = [2, 3, 4];
+    let logits: Vec<f32> = Character::Normal.row(24, 4);
+    for axes in
+        [Axes::from(0), Axes::from(1), Axes::from(-1), Axes::from([0, 2]), Axes::from([0, 1]), Axes::from(..)]
+    {
+        let kept = (0..3).filter(|axis| !axes.resolve(3).unwrap().contains(axis));
+        let kept: Vec<usize> = kept.map(|axis| shape[axis]).collect();
+        let classes = 24 / kept.iter().product::<usize>();
+        let expected: Vec<usize> = kept.iter().copied().chain([classes; 2]).collect();
+        assert_eq!(result_shape(Op::Jacobian, &shape, &axes, false).unwrap(), expected);
+
+        let options = Options::default();
+        let result = Cpu::new().compute(Op::Jacobian, &logits, &shape, axes.clone(), &options).unwrap();
+        // The rows of softmax along the same axes, one after the other, by their column sums: Σᵢ pᵢ² = 1 − trace.
+        let squares: f32 =
+            Cpu::new().softmax(&logits, &shape, axes.clone()).unwrap().iter().map(|p| p * p).sum();
+        let matrices = result.chunks(classes * classes);
+        let trace: f32 = matrices.clone().map(|matrix| matrix.iter().step_by(classes + 1).sum::<f32>()).sum();
+        assert!((squares + trace - matrices.len() as f32).abs() < 1e-5);
+        if let Some(gpu) = gpu() {
+            let on_gpu = gpu.compute_blocking(Op::Jacobian, &logits, &shape, axes, &options).unwrap();
+            assert!(on_gpu.iter().zip(&result).all(|(gpu, cpu)| (gpu - cpu).abs() < 1e-6));
+        }
+    }
+}
+
+#[test]
+fn wholly_masked_and_empty_rows() {
+    let zero = Options::default().fully_masked(FullyMasked::Zero);
+    let logits = [f32::NEG_INFINITY; 3];
+    for op in JACOBIANS {
+        assert_eq!(Cpu::new().compute(op, &logits, &[1, 3], -1, &zero).unwrap(), [0.0; 9]);
+        assert_eq!(Cpu::new().compute::<f32>(op, &[], &[3, 0], -1, &zero).unwrap(), []);
+        let Some(gpu) = gpu() else { continue };
+        assert_eq!(gpu.compute_blocking(op, &logits, &[1, 3], -1, &zero).unwrap(), [0.0; 9]);
+        assert_eq!(gpu.compute_blocking::<f32>(op, &[], &[3, 0], -1, &zero).unwrap(), []);
+        assert_eq!(gpu.compute_blocking::<f32>(op, &[], &[0, 3], -1, &zero).unwrap(), []);
+    }
+}
+
+#[test]
+fn what_a_jacobian_cannot_be() {
+    let options = Options::default();
+    let wide = Cpu::new().compute(Op::Jacobian, &[0.0f32; 1], &[1, usize::MAX / 1000], -1, &options);
+    assert!(matches!(wide, Err(Error::SizeOverflow { .. } | Error::LengthMismatch { .. })));
+    let Some(gpu) = gpu() else { return };
+    let tensor = gpu.upload(&[0.0; 24], &[2, 3, 4]).unwrap();
+    assert!(matches!(tensor.compute(Op::Jacobian, 1, &options), Err(Error::KernelUnsuitable { .. })));
+    assert!(matches!(tensor.compute_in_place(Op::Jacobian, -1, &options), Err(Error::NotInPlace { .. })));
+    let forced = options.kernel(Kernel::WorkgroupPerRow);
+    let wrong = gpu.compute_blocking(Op::Jacobian, &[0.0f32; 4], &[4], -1, &forced);
+    assert!(matches!(wrong, Err(Error::KernelUnsuitable { .. })));
+    let forced = options.kernel(Kernel::Jacobian);
+    let wrong = gpu.compute_blocking(Op::Softmax, &[0.0f32; 4], &[4], -1, &forced);
+    assert!(matches!(wrong, Err(Error::KernelUnsuitable { .. })));
+}
+
+#[test]
+fn wrong_jacobians_are_refused() {
+    let logits = [1.25f32, 2.44, 0.78, 0.12];
+    let rows = Rows::batch(1, 4).unwrap();
+    let options = Options::default();
+    let right = on_cpu(Op::Jacobian, &logits, &[1, 4]);
+    assert!(judge_jacobians(Op::Jacobian, &logits, &rows, &right, &options).is_ok());
+    for place in 0..16 {
+        for wrong in [right[place] * (1.0 + 5e-6), -right[place], f32::NAN, 0.0] {
+            let mut result = right.clone();
+            result[place] = wrong;
+            assert!(judge_jacobians(Op::Jacobian, &logits, &rows, &result, &options).is_err());
+        }
+    }
+    assert!(judge_jacobians(Op::LogSoftmaxJacobian, &logits, &rows, &right, &options).is_err());
+    assert!(judge_jacobians(Op::Jacobian, &logits, &rows, &right[1..], &options).is_err());
+
+    // p − p·p, the way of the einsum tutorials, cancels where p is nearly 1.
+    let peaked = [20.0f32, 0.0];
+    let p = Cpu::new().softmax(&peaked, &[2], -1).unwrap();
+    let cancelled = [p[0] - p[0] * p[0], -p[0] * p[1], -p[1] * p[0], p[1] - p[1] * p[1]];
+    let rows = Rows::batch(1, 2).unwrap();
+    assert!(judge_jacobians(Op::Jacobian, &peaked, &rows, &cancelled, &options).is_err());
+    let right = on_cpu(Op::Jacobian, &peaked, &[1, 2]);
+    assert!(judge_jacobians(Op::Jacobian, &peaked, &rows, &right, &options).is_ok());
+}
