@@ -160,7 +160,7 @@ impl Gpu {
         let windows: Vec<_> =
             (plan.dispatches.iter()).map(|dispatch| self.windows_of(dispatch, operands, &partials)).collect();
         let parameters: Vec<Parameters> = windows.iter().map(|(parameters, _)| *parameters).collect();
-        let stride = self.capabilities().uniform_alignment.max(size_of::<Parameters>() as u64);
+        let stride = (size_of::<Parameters>() as u64).next_multiple_of(self.capabilities().uniform_alignment);
         let uniforms = uniform_buffer(device, &parameters, stride);
 
         (plan.dispatches.iter().zip(&windows).enumerate())

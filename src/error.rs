@@ -85,6 +85,17 @@ pub enum Error {
         needed: u64,
     },
 
+    /// Rows of a Jacobian that it does not have.
+    #[error("rows {start} to {end} are no rows of a Jacobian of {classes} classes: give a range within them")]
+    JacobianRowsOutOfRange {
+        /// The first row asked for.
+        start: u64,
+        /// The row after the last one.
+        end: u64,
+        /// How many rows a Jacobian has.
+        classes: u64,
+    },
+
     /// The two operands of an operation do not have the same rows.
     #[error(
         "the result is laid out for {actual} where the operation writes {expected}: derive it with `Rows::result`"

@@ -1,7 +1,9 @@
 //! The third level's public face: a slice in, a vector out, on a GPU, on the CPU, or on whichever is better.
 
+use std::ops::Range;
+
 use crate::arrangement::Arrangement;
-use crate::rows::result_shape;
+use crate::rows::checked_product;
 use crate::tensor::check_length;
 use crate::transfer::Operation;
 use crate::wait::Waiting;
@@ -14,26 +16,39 @@ struct Request<'a, T> {
     shape: &'a [usize],
     axes: Axes,
     options: Options,
+    /// The rows of each Jacobian that are asked for, where it is not all of them.
+    jacobian_rows: Option<Range<u64>>,
 }
 
 impl<T: Element> Request<'_, T> {
+    /// The rows, once the logits are known to be as long as they have to be.
+    fn arrangement(&self) -> Result<Arrangement> {
+        let mut arrangement = Arrangement::new(self.op, self.shape, &self.axes)?;
+        check_length("the logits' slice", arrangement.rows.elements(), self.logits.len() as u64)?;
+        if let Some(range) = &self.jacobian_rows {
+            arrangement.rows = arrangement.rows.with_jacobian_rows(range.clone())?;
+        }
+        let result = arrangement.rows.result(self.op);
+        checked_product(&[result.outer(), result.classes(), result.inner()])?;
+        Ok(arrangement)
+    }
+
+    /// The rows, and whether the result has room for what is computed of them.
+    fn arrangement_into(&self, result: &[T]) -> Result<Arrangement> {
+        let arrangement = self.arrangement()?;
+        check_length("the result's slice", arrangement.rows.result(self.op).elements(), result.len() as u64)?;
+        Ok(arrangement)
+    }
+
     /// Memory for the result. A Jacobian may ask for more than there is.
     fn memory_for_result(&self) -> Result<Vec<T>> {
-        let elements: usize = result_shape(self.op, self.shape, &self.axes, false)?.iter().product();
+        let elements = self.arrangement()?.rows.result(self.op).elements() as usize;
         let mut memory = Vec::new();
         memory.try_reserve_exact(elements).map_err(|_| Error::OutOfMemory {
             detail: format!("a result of {elements} elements on the host"),
         })?;
         memory.resize(elements, T::default());
         Ok(memory)
-    }
-
-    /// The rows, once logits and result are known to be as long as they have to be.
-    fn arrangement(&self, result: &[T]) -> Result<Arrangement> {
-        let arrangement = Arrangement::new(self.op, self.shape, &self.axes)?;
-        check_length("the logits' slice", arrangement.rows.elements(), self.logits.len() as u64)?;
-        check_length("the result's slice", arrangement.rows.result(self.op).elements(), result.len() as u64)?;
-        Ok(arrangement)
     }
 }
 
@@ -45,7 +60,7 @@ impl Gpu {
         waiting: Waiting,
         observe: impl FnMut(Progress),
     ) -> Result<()> {
-        let arrangement = request.arrangement(result)?;
+        let arrangement = request.arrangement_into(result)?;
         let (Ok(logits), Ok(result)) =
             (bytemuck::try_cast_slice(request.logits), bytemuck::try_cast_slice_mut::<T, f32>(result))
         else {
@@ -70,7 +85,7 @@ impl Cpu {
         result: &mut [T],
         mut observe: impl FnMut(Progress),
     ) -> Result<()> {
-        let arrangement = request.arrangement(result)?;
+        let arrangement = request.arrangement_into(result)?;
         let total = arrangement.rows.elements();
         let compute =
             self.compute_arranged(request.op, request.logits, &arrangement, result, &request.options);
@@ -97,13 +112,40 @@ impl Cpu {
         axes: impl Into<Axes>,
         options: &Options,
     ) -> Result<Vec<T>> {
-        let request = Request { op, logits, shape, axes: axes.into(), options: *options };
-        // The lengths are checked before anything as large as them is allocated.
-        let arrangement = Arrangement::new(op, shape, &request.axes)?;
-        check_length("the logits' slice", arrangement.rows.elements(), logits.len() as u64)?;
+        let request =
+            Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows: None };
+        self.collect(&request)
+    }
+
+    fn collect<T: Element>(&self, request: &Request<'_, T>) -> Result<Vec<T>> {
         let mut result = request.memory_for_result()?;
-        self.answer(&request, &mut result, |_| {})?;
+        self.answer(request, &mut result, |_| {})?;
         Ok(result)
+    }
+
+    /// Some rows of each Jacobian, of softmax or of log-softmax as `op` says: (…, rows asked for, K).
+    ///
+    /// ```
+    /// use wgpu_softmax::{Cpu, Op, Options};
+    /// let (logits, options) = ([0.0, 1.0, 2.0], Options::default());
+    /// let last = Cpu::new().jacobian_rows(Op::Jacobian, &logits, &[3], -1, 2..3, &options)?;
+    /// assert_eq!(last, Cpu::new().jacobian(&logits, &[3], -1)?[6..]);
+    /// # Ok::<(), wgpu_softmax::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Cpu::compute`], and [`Error::JacobianRowsOutOfRange`].
+    pub fn jacobian_rows<T: Element>(
+        &self,
+        op: Op,
+        logits: &[T],
+        shape: &[usize],
+        axes: impl Into<Axes>,
+        rows: Range<u64>,
+        options: &Options,
+    ) -> Result<Vec<T>> {
+        let jacobian_rows = Some(rows);
+        self.collect(&Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows })
     }
 
     /// [`Cpu::compute`] into the caller's memory.
@@ -119,7 +161,11 @@ impl Cpu {
         options: &Options,
         result: &mut [T],
     ) -> Result<()> {
-        self.answer(&Request { op, logits, shape, axes: axes.into(), options: *options }, result, |_| {})
+        self.answer(
+            &Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows: None },
+            result,
+            |_| {},
+        )
     }
 
     /// Probabilities along `axes`.
@@ -195,9 +241,6 @@ macro_rules! calls {
     ($device:ident, $example:literal) => {
         impl $device {
             async fn collect<T: Element>(&self, request: Request<'_, T>, waiting: Waiting) -> Result<Vec<T>> {
-                // The lengths are checked before anything as large as them is allocated.
-                let arrangement = Arrangement::new(request.op, request.shape, &request.axes)?;
-                check_length("the logits' slice", arrangement.rows.elements(), request.logits.len() as u64)?;
                 let mut result = request.memory_for_result()?;
                 self.answer(&request, &mut result, waiting, |_| {}).await?;
                 Ok(result)
@@ -220,7 +263,8 @@ macro_rules! calls {
                 axes: impl Into<Axes>,
                 options: &Options,
             ) -> Result<Vec<T>> {
-                let request = Request { op, logits, shape, axes: axes.into(), options: *options };
+                let request =
+                    Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows: None };
                 self.collect(request, Waiting::default()).await
             }
 
@@ -238,7 +282,8 @@ macro_rules! calls {
                 options: &Options,
                 result: &mut [T],
             ) -> Result<()> {
-                let request = Request { op, logits, shape, axes: axes.into(), options: *options };
+                let request =
+                    Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows: None };
                 self.answer(&request, result, Waiting::default(), |_| {}).await
             }
 
@@ -281,6 +326,25 @@ macro_rules! calls {
                 self.compute(Op::Jacobian, logits, shape, axes, &Options::default()).await
             }
 
+            /// Some rows of each Jacobian, of softmax or of log-softmax as `op` says: (…, rows asked for, K).
+            ///
+            /// # Errors
+            /// As `compute`, and [`Error::JacobianRowsOutOfRange`].
+            pub async fn jacobian_rows<T: Element>(
+                &self,
+                op: Op,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+                rows: Range<u64>,
+                options: &Options,
+            ) -> Result<Vec<T>> {
+                let jacobian_rows = Some(rows);
+                let request =
+                    Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows };
+                self.collect(request, Waiting::default()).await
+            }
+
             /// log Σ exp along `axes`, which the result no longer has.
             ///
             /// # Errors
@@ -318,7 +382,8 @@ macro_rules! calls {
                 axes: impl Into<Axes>,
                 options: &Options,
             ) -> Result<Vec<T>> {
-                let request = Request { op, logits, shape, axes: axes.into(), options: *options };
+                let request =
+                    Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows: None };
                 pollster::block_on(self.collect(request, Waiting::Here))
             }
 
@@ -354,7 +419,8 @@ macro_rules! calls {
                 result: &mut [T],
                 observe: impl FnMut(Progress),
             ) -> Result<()> {
-                let request = Request { op, logits, shape, axes: axes.into(), options: *options };
+                let request =
+                    Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows: None };
                 pollster::block_on(self.answer(&request, result, Waiting::Here, observe))
             }
 
@@ -395,6 +461,25 @@ macro_rules! calls {
                 axes: impl Into<Axes>,
             ) -> Result<Vec<T>> {
                 self.compute_blocking(Op::Jacobian, logits, shape, axes, &Options::default())
+            }
+
+            /// `jacobian_rows`, blocking.
+            ///
+            /// # Errors
+            /// As `jacobian_rows`.
+            pub fn jacobian_rows_blocking<T: Element>(
+                &self,
+                op: Op,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+                rows: Range<u64>,
+                options: &Options,
+            ) -> Result<Vec<T>> {
+                let jacobian_rows = Some(rows);
+                let request =
+                    Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows };
+                pollster::block_on(self.collect(request, Waiting::Here))
             }
 
             /// `log_sum_exp`, blocking.

@@ -41,6 +41,9 @@ pub(crate) struct Parameters {
     pub(crate) fully_masked: u32,
     pub(crate) zero: u32,
     pub(crate) across: u32,
+    pub(crate) first_class: u32,
+    pub(crate) end_class: u32,
+    pub(crate) unused: [u32; 2],
 }
 
 /// One dispatch of a plan: an entry point over one window.
@@ -158,7 +161,7 @@ impl Plan {
             why,
             windows: 0,
             chunk,
-            chunks: rows.classes().div_ceil(chunk),
+            chunks: chunked_classes(op, rows).div_ceil(chunk),
         };
         if rows.count() > 0 && written.elements() > 0 {
             plan.cut(capabilities)?;
@@ -223,7 +226,7 @@ impl Plan {
         let partials_limit = capabilities.binding_bytes / PARTIAL_BYTES;
         // Elements that a class of a slab takes in the larger one of the two buffers.
         let breadth = self.breadth();
-        let slab = classes.saturating_mul(breadth);
+        let slab = (classes * inner).max(chunked_classes(self.op, &self.rows).saturating_mul(breadth));
 
         let mut windows = Vec::new();
         if slab <= limit {
@@ -283,7 +286,7 @@ impl Plan {
     fn chunk_within(&mut self, limit: u64) {
         if self.chunk * self.breadth() > limit {
             self.chunk = (limit / self.breadth()).max(1);
-            self.chunks = self.rows.classes().div_ceil(self.chunk);
+            self.chunks = chunked_classes(self.op, &self.rows).div_ceil(self.chunk);
         }
     }
 
@@ -356,7 +359,9 @@ impl Plan {
         let columns = window.columns.end - window.columns.start;
         let one_slab = slabs == 1;
         let first_class = window.chunks.start * self.chunk;
-        let classes = (window.chunks.end * self.chunk).min(self.rows.classes()) - first_class;
+        let classes =
+            (window.chunks.end * self.chunk).min(chunked_classes(self.op, &self.rows)) - first_class;
+        let skipped = if self.op.output() == Output::PerPair { self.rows.jacobian_rows().start } else { 0 };
         let pairs = self.op.output() == Output::PerPair;
         let row = self.rows.classes();
         let logits = if pairs {
@@ -384,10 +389,18 @@ impl Plan {
             grid_width: width as u32,
             fully_masked: fully_masked_bits(self.op, &self.options),
             across: jacobian::across(row, self.stages[stage].geometry.lanes),
+            first_class: (skipped + first_class) as u32,
+            end_class: (skipped + first_class + classes) as u32,
             ..Parameters::default()
         };
         Ok(Dispatch { stage, grid: [width as u32, height as u32], logits, result, parameters })
     }
+}
+
+/// The classes that chunks are made of: all of a row's, or those whose rows of the Jacobian are asked for.
+fn chunked_classes(op: Op, rows: &Rows) -> u64 {
+    let jacobian_rows = rows.jacobian_rows();
+    if op.output() == Output::PerPair { jacobian_rows.end - jacobian_rows.start } else { rows.classes() }
 }
 
 /// The elements from the first to the last that a window touches of an array laid out as `rows`.
@@ -735,6 +748,52 @@ mod tests {
                 prop_assert_eq!(summarised.len() as u64, rows.elements());
                 prop_assert!(plan.partial_bytes <= binding);
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn windows_of_jacobians_cover_every_pair_once_and_fit_every_limit(
+            (outer, classes) in (0u64..5, 1u64..150),
+            (start, end) in (0u64..150, 0u64..150),
+            (padding, offset) in (0u64..4, 0u64..40),
+            binding in 1000u64..20_000,
+        ) {
+            let (start, end) = (start.min(end).min(classes), end.max(start).min(classes));
+            let capabilities = small_device(binding, 32, Some(8), 65_535);
+            let compact = Rows::batch(outer, classes).unwrap().with_jacobian_rows(start..end).unwrap();
+            let rows = compact.with_pitch(classes + padding).unwrap().with_offset(offset).unwrap();
+            let result = rows.result(Op::Jacobian);
+            let plan = Plan::new(Op::Jacobian, Dtype::F32, &rows, &Options::default(), &capabilities).unwrap();
+            let mut written = HashMap::new();
+            for dispatch in &plan.dispatches {
+                let told = &dispatch.parameters;
+                for range in [&dispatch.logits, &dispatch.result] {
+                    prop_assert!((range.end - range.start) * 4 + 28 <= binding);
+                }
+                prop_assert!(dispatch.grid[0] * dispatch.grid[1] >= told.slabs * told.chunks_here);
+                prop_assert!(told.chunk * told.chunks_here >= told.end_class - told.first_class);
+                for slab in 0..told.slabs {
+                    let row = dispatch.logits.start + u64::from(slab * told.logits_pitch);
+                    prop_assert_eq!((row - offset) % (classes + padding), 0);
+                    prop_assert!(row + classes <= dispatch.logits.end);
+                    for i in told.first_class..told.end_class {
+                        prop_assert!((start..end).contains(&u64::from(i)));
+                        for j in 0..told.classes {
+                            let within = (i - told.first_class) * told.classes + j;
+                            let place = dispatch.result.start + u64::from(slab * told.result_pitch + within);
+                            prop_assert!(dispatch.result.contains(&place));
+                            let asked = (row - offset) / (classes + padding) * (end - start);
+                            prop_assert_eq!(place / classes, asked + u64::from(i) - start);
+                            *written.entry(place).or_insert(0) += 1;
+                        }
+                    }
+                }
+            }
+            prop_assert!(written.values().all(|&times| times == 1));
+            prop_assert_eq!(written.len() as u64, result.elements());
         }
     }
 

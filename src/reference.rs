@@ -6,7 +6,7 @@
 //! The special rows (NaN, infinities, nothing but −∞) follow the [crate's contract](crate#special-values),
 //! with [`FullyMasked::Nan`] for rows of nothing but −∞; [`compute`] knows the other choice, too.
 
-use crate::{FullyMasked, Op, Options, Rows};
+use crate::{FullyMasked, Op, Options, Output, Rows};
 
 /// Probabilities: exp(xⱼ − max) / Σ exp(xₖ − max).
 ///
@@ -132,7 +132,12 @@ pub fn compute(op: Op, logits: &[f64], rows: &Rows, options: &Options) -> Vec<f6
                     logits[(rows.offset() + outer * rows.pitch() + class * rows.inner() + inner) as usize]
                 })
                 .collect();
-            for (class, value) in compute_row(op, &row, options).into_iter().enumerate() {
+            let mut values = compute_row(op, &row, options);
+            if op.output() == Output::PerPair {
+                let asked = rows.jacobian_rows();
+                values = values[asked.start as usize * row.len()..asked.end as usize * row.len()].to_vec();
+            }
+            for (class, value) in values.into_iter().enumerate() {
                 let at = outer * layout.pitch() + class as u64 * layout.inner() + inner;
                 result[at as usize] = value;
             }

@@ -1,6 +1,7 @@
 //! From an N-dimensional array and its axes to `outer × classes × inner`, the one shape the kernels know.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::{Error, Op, Output, Result};
 
@@ -89,6 +90,7 @@ pub struct Rows {
     inner: u64,
     pitch: u64,
     offset: u64,
+    jacobian_rows: [u64; 2],
 }
 
 impl Rows {
@@ -98,7 +100,7 @@ impl Rows {
     /// [`Error::SizeOverflow`] where the product of the sizes is more than 64 bits hold.
     pub fn new(outer: u64, classes: u64, inner: u64) -> Result<Self> {
         checked_product(&[outer, classes.max(1), inner.max(1)])?;
-        Ok(Rows { outer, classes, inner, pitch: classes * inner, offset: 0 })
+        Ok(Rows { outer, classes, inner, pitch: classes * inner, offset: 0, jacobian_rows: [0, classes] })
     }
 
     /// A batch of `rows` rows of `classes` logits each, one after the other.
@@ -158,6 +160,26 @@ impl Rows {
         Rows { offset, ..self }.checked()
     }
 
+    /// The same rows, of whose Jacobians only the rows in `range` are asked for: K × K values need not all
+    /// be in memory at once. Other operations do not look at it.
+    ///
+    /// ```
+    /// use wgpu_softmax::{Op, Rows};
+    /// let rows = Rows::batch(1, 100_000)?.with_jacobian_rows(500..510)?;
+    /// assert_eq!(rows.result(Op::Jacobian).elements(), 10 * 100_000);
+    /// # Ok::<(), wgpu_softmax::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::JacobianRowsOutOfRange`].
+    pub fn with_jacobian_rows(self, range: Range<u64>) -> Result<Self> {
+        if range.start > range.end || range.end > self.classes {
+            let Range { start, end } = range;
+            return Err(Error::JacobianRowsOutOfRange { start, end, classes: self.classes });
+        }
+        Ok(Rows { jacobian_rows: [range.start, range.end], ..self })
+    }
+
     fn checked(self) -> Result<Self> {
         let overflow = Error::SizeOverflow { sizes: vec![self.outer, self.pitch, self.offset] };
         match self.outer.checked_mul(self.pitch).and_then(|span| span.checked_add(self.offset)) {
@@ -174,6 +196,13 @@ impl Rows {
     /// Logits in a row.
     pub fn classes(&self) -> u64 {
         self.classes
+    }
+
+    /// The rows of each Jacobian that are asked for: all of them, unless
+    /// [`with_jacobian_rows`](Rows::with_jacobian_rows) says otherwise.
+    pub fn jacobian_rows(&self) -> Range<u64> {
+        let [start, end] = self.jacobian_rows;
+        start..end
     }
 
     /// Elements from one class to the next: 1 where the axis is the last.
@@ -211,16 +240,17 @@ impl Rows {
     }
 
     /// The compact rows that `op` writes: the same for a value per element, `outer × 1 × inner` for a
-    /// value per row, `outer × classes² × 1` for a value per pair of classes (whose rows are the last axis).
+    /// value per row, `outer × (Jacobian's rows · classes) × 1` for a value per pair of classes (whose rows are the last
+    /// axis).
     pub fn result(&self, op: Op) -> Rows {
         let classes = match op.output() {
             Output::PerElement => self.classes,
             Output::PerRow => 1,
             // Sizes beyond 64 bits are refused where the result's shape is made.
-            Output::PerPair => self.classes.saturating_mul(self.classes),
+            Output::PerPair => (self.jacobian_rows[1] - self.jacobian_rows[0]).saturating_mul(self.classes),
         };
         let pitch = classes.saturating_mul(self.inner);
-        Rows { outer: self.outer, classes, inner: self.inner, pitch, offset: 0 }
+        Rows { outer: self.outer, classes, inner: self.inner, pitch, offset: 0, jacobian_rows: [0, classes] }
     }
 }
 

@@ -66,16 +66,30 @@ pub(crate) struct Workspace {
     operations: Vec<(Operation, Prepared)>,
 }
 
-/// Whole rows that travel together: some slabs, and some of their columns.
+/// Whole rows that travel together: some slabs, and some of their columns. Of Jacobians, some of their rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Window {
     slabs: Range<u64>,
     columns: Range<u64>,
+    jacobian_rows: Range<u64>,
 }
 
 impl Window {
     fn rows(&self, classes: u64) -> Result<Rows> {
-        Rows::new(self.slabs.end - self.slabs.start, classes, self.columns.end - self.columns.start)
+        let slabs = self.slabs.end - self.slabs.start;
+        let rows = Rows::new(slabs, classes, self.columns.end - self.columns.start)?;
+        rows.with_jacobian_rows(self.jacobian_rows.clone())
+    }
+
+    /// The range of elements that this window's Jacobians are in the result of all of them.
+    fn run_of_jacobians(&self, rows: &Rows) -> Range<u64> {
+        let (all, classes) = (rows.jacobian_rows(), rows.classes());
+        let jacobian = (all.end - all.start) * classes;
+        let skipped = (self.jacobian_rows.start - all.start) * classes;
+        let length = (self.jacobian_rows.end - self.jacobian_rows.start) * classes;
+        let first = self.slabs.start * jacobian + skipped;
+        // Several slabs only travel together whole.
+        first..first + (self.slabs.end - self.slabs.start - 1) * jacobian + length
     }
 
     /// The ranges of elements, in an array laid out as `rows`, that make up this window in order.
@@ -99,6 +113,21 @@ fn windows(rows: &Rows, written: &Rows, buffer_bytes: u64) -> Result<Vec<Window>
     let (outer, inner) = (rows.outer(), rows.inner());
     let slab = rows.classes().max(written.classes()).max(1) * inner * bytes;
     let budget = WINDOW_BYTES.min(buffer_bytes);
+    let all = rows.jacobian_rows();
+    let row_of_jacobian = rows.classes() * bytes;
+    if slab > budget && written.classes() > rows.classes() && row_of_jacobian <= buffer_bytes {
+        let at_once = (budget / row_of_jacobian).max(1);
+        let starts = all.clone().step_by(at_once as usize);
+        return Ok((0..outer)
+            .flat_map(|slab| {
+                starts.clone().map(move |first| Window {
+                    slabs: slab..slab + 1,
+                    columns: 0..1,
+                    jacobian_rows: first..(first + at_once).min(all.end),
+                })
+            })
+            .collect());
+    }
     if slab <= budget || inner == 1 {
         if slab > buffer_bytes {
             let remedy = "compute it on the CPU, or on a device with larger buffers";
@@ -110,7 +139,11 @@ fn windows(rows: &Rows, written: &Rows, buffer_bytes: u64) -> Result<Vec<Window>
             });
         }
         let slabs = (budget / slab.max(1)).max(1);
-        let cut = |first| Window { slabs: first..(first + slabs).min(outer), columns: 0..inner };
+        let cut = |first| Window {
+            slabs: first..(first + slabs).min(outer),
+            columns: 0..inner,
+            jacobian_rows: all.clone(),
+        };
         return Ok((0..outer).step_by(slabs as usize).map(cut).collect());
     }
     let column = rows.classes() * bytes;
@@ -127,7 +160,12 @@ fn windows(rows: &Rows, written: &Rows, buffer_bytes: u64) -> Result<Vec<Window>
     let starts = (0..inner).step_by(columns as usize).map(move |first| first.min(inner - columns));
     Ok((0..outer)
         .flat_map(|slab| {
-            starts.clone().map(move |first| Window { slabs: slab..slab + 1, columns: first..first + columns })
+            let jacobian_rows = rows.jacobian_rows();
+            starts.clone().map(move |first| Window {
+                slabs: slab..slab + 1,
+                columns: first..first + columns,
+                jacobian_rows: jacobian_rows.clone(),
+            })
         })
         .collect())
 }
@@ -161,6 +199,7 @@ impl Gpu {
         }
 
         let mut workspace = self.borrow_workspace();
+        let mut results = 0;
         for window in windows(&rows, &written, self.capabilities().buffer_bytes)? {
             let part = Operation { rows: window.rows(rows.classes())?, ..operation };
             workspace.prepare(self, &part)?;
@@ -179,20 +218,24 @@ impl Gpu {
 
             let clock = Clock::start();
             workspace.drain(part.result_bytes(), |values| {
+                if op.output() == Output::PerPair {
+                    let run = window.run_of_jacobians(&rows);
+                    return result[run.start as usize..run.end as usize].copy_from_slice(values);
+                }
                 let mut rest = values;
                 for run in window.runs(&written) {
                     let (piece, later) = rest.split_at((run.end - run.start) as usize);
                     match op.output() {
                         Output::PerElement => arrangement.scatter(piece, run.start, result),
-                        Output::PerRow | Output::PerPair => {
-                            result[run.start as usize..run.end as usize].copy_from_slice(piece)
-                        }
+                        _ => result[run.start as usize..run.end as usize].copy_from_slice(piece),
                     }
                     rest = later;
                 }
             })?;
             progress.read_back += clock.elapsed();
-            progress.done = (progress.done + part.rows.elements()).min(progress.total);
+            results += part.rows.result(op).elements();
+            let share = u128::from(progress.total) * u128::from(results) / u128::from(written.elements());
+            progress.done = (share as u64).min(progress.total);
             observe(progress);
         }
         self.return_workspace(workspace);

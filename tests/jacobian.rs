@@ -106,6 +106,57 @@ fn a_jacobian_of_more_than_a_binding() {
     judge_jacobians(Op::Jacobian, &logits, &rows, &result, &Options::default()).unwrap();
 }
 
+/// Rows i of a Jacobian, asked for alone, are the rows of the whole one, bit for bit.
+#[test]
+fn some_rows_of_a_jacobian() {
+    let options = Options::default();
+    for (count, classes) in [(1, 1), (3, 10), (2, 129), (1, 1000)] {
+        let logits: Vec<f32> = Character::Normal.row(count * classes, 6);
+        for (start, end) in
+            [(0, classes), (0, 1), (classes / 2, classes), (classes / 3, classes / 3), (classes - 1, classes)]
+        {
+            let range = start as u64..end as u64;
+            let shape = [count, classes];
+            for op in JACOBIANS {
+                let expected = |whole: Vec<f32>| -> Vec<f32> {
+                    let matrices = whole.chunks(classes * classes);
+                    matrices.flat_map(|matrix| matrix[start * classes..end * classes].to_vec()).collect()
+                };
+                let some =
+                    Cpu::new().jacobian_rows(op, &logits, &shape, -1, range.clone(), &options).unwrap();
+                assert!(some == expected(on_cpu(op, &logits, &shape)));
+                let rows = Rows::batch(count as u64, classes as u64)
+                    .unwrap()
+                    .with_jacobian_rows(range.clone())
+                    .unwrap();
+                let wide: Vec<f64> = logits.iter().map(|&x| x.into()).collect();
+                assert_eq!(reference::compute(op, &wide, &rows, &options).len(), some.len());
+                let Some(gpu) = gpu() else { continue };
+                let some =
+                    gpu.jacobian_rows_blocking(op, &logits, &shape, -1, range.clone(), &options).unwrap();
+                assert!(some == expected(on(gpu)(op, &logits, &shape)), "{op} {start}..{end} of {classes}");
+            }
+        }
+    }
+    let beyond = Cpu::new().jacobian_rows(Op::Jacobian, &[0.0f32; 3], &[3], -1, 2..4, &options);
+    assert_eq!(beyond, Err(Error::JacobianRowsOutOfRange { start: 2, end: 4, classes: 3 }));
+}
+
+/// A Jacobian larger than the window that one call moves at a time, and than a buffer.
+#[test]
+fn a_jacobian_larger_than_a_buffer() {
+    let Some(gpu) = gpu() else { return };
+    let classes = 5000;
+    let logits: Vec<f32> = Character::Normal.row(classes, 9);
+    let mut capabilities = gpu.capabilities().clone();
+    capabilities.buffer_bytes = 1 << 20;
+    let rows = Rows::batch(1, classes as u64).unwrap();
+    for gpu in [gpu.clone(), gpu.planning_with(capabilities)] {
+        let result = gpu.jacobian_blocking(&logits, &[classes], -1).unwrap();
+        judge_jacobians(Op::Jacobian, &logits, &rows, &result, &Options::default()).unwrap();
+    }
+}
+
 #[test]
 fn finite_differences_agree() {
     let step = 1e-5;

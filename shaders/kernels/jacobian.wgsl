@@ -22,7 +22,7 @@ fn jacobian(
     let walk = walk_of_lane(lane, LANES, logits, 0u, parameters.classes);
     let row = finish(row_statistics(walk, lane));
 
-    let first = (parameters.first_chunk + block) * parameters.chunk;
+    let first = parameters.first_class + block * parameters.chunk;
     let rows = chunk_length(block);
     for (var i = lane; i < rows; i += LANES) {
         let bits = load_bits(logits + first + i);

@@ -28,6 +28,11 @@ struct Parameters {
     zero: u32,
     // Lanes of a workgroup that stand side by side in a row of a Jacobian.
     across: u32,
+    // The class that this window's first chunk starts with, and where its last one ends at the latest.
+    first_class: u32,
+    end_class: u32,
+    unused: u32,
+    unused_as_well: u32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
@@ -48,7 +53,7 @@ fn result_at(slab: u32) -> u32 {
     return parameters.result_start + slab * parameters.result_pitch;
 }
 
-// Classes in this window's chunk `chunk`: the row's last one may be short.
+// Classes in this window's chunk `chunk`: the last one may be short.
 fn chunk_length(chunk: u32) -> u32 {
-    return min(parameters.chunk, parameters.classes - (parameters.first_chunk + chunk) * parameters.chunk);
+    return min(parameters.chunk, parameters.end_class - parameters.first_class - chunk * parameters.chunk);
 }

@@ -64,7 +64,7 @@ fn compute_rows_with<T: Real>(
     }
     if op.output() == Output::PerPair {
         // The caller has moved the classes to the last axis.
-        jacobian::compute(op, logits, classes, result, options);
+        jacobian::compute(op, logits, rows, result, options);
     } else if classes == 0 {
         if op.output() == Output::PerRow {
             result.fill(T::NEG_INFINITY);
