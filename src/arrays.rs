@@ -89,9 +89,7 @@ pub trait Arrays {
         logits: ArrayView<'_, T, D>,
         axes: impl Into<Axes>,
     ) -> Result<Array<T, D>> {
-        let mut result = Array::from_elem(logits.raw_dim(), T::default());
-        self.compute_array_into(Op::Softmax, logits, axes, &Options::default(), result.view_mut())?;
-        Ok(result)
+        same_shape(self, Op::Softmax, logits, axes)
     }
 
     /// The logarithms of the probabilities along `axes` of a view.
@@ -103,9 +101,7 @@ pub trait Arrays {
         logits: ArrayView<'_, T, D>,
         axes: impl Into<Axes>,
     ) -> Result<Array<T, D>> {
-        let mut result = Array::from_elem(logits.raw_dim(), T::default());
-        self.compute_array_into(Op::LogSoftmax, logits, axes, &Options::default(), result.view_mut())?;
-        Ok(result)
+        same_shape(self, Op::LogSoftmax, logits, axes)
     }
 
     /// log Σ exp along `axes` of a view; the result no longer has them.
@@ -119,6 +115,18 @@ pub trait Arrays {
     ) -> Result<ArrayD<T>> {
         self.compute_array(Op::LogSumExp, logits, axes, &Options::default())
     }
+}
+
+/// An operation with a value per element keeps the number of dimensions, which the compiler then knows.
+fn same_shape<T: Element, D: Dimension>(
+    device: &(impl Arrays + ?Sized),
+    op: Op,
+    logits: ArrayView<'_, T, D>,
+    axes: impl Into<Axes>,
+) -> Result<Array<T, D>> {
+    let mut result = Array::from_elem(logits.raw_dim(), T::default());
+    device.compute_array_into(op, logits, axes, &Options::default(), result.view_mut())?;
+    Ok(result)
 }
 
 /// A device's own call on slices, under the name the trait builds on.

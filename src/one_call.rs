@@ -167,58 +167,6 @@ impl Cpu {
             |_| {},
         )
     }
-
-    /// Probabilities along `axes`.
-    ///
-    /// # Errors
-    /// As [`Cpu::compute`].
-    pub fn softmax<T: Element>(
-        &self,
-        logits: &[T],
-        shape: &[usize],
-        axes: impl Into<Axes>,
-    ) -> Result<Vec<T>> {
-        self.compute(Op::Softmax, logits, shape, axes, &Options::default())
-    }
-
-    /// The logarithms of the probabilities along `axes`.
-    ///
-    /// # Errors
-    /// As [`Cpu::compute`].
-    pub fn log_softmax<T: Element>(
-        &self,
-        logits: &[T],
-        shape: &[usize],
-        axes: impl Into<Axes>,
-    ) -> Result<Vec<T>> {
-        self.compute(Op::LogSoftmax, logits, shape, axes, &Options::default())
-    }
-
-    /// The Jacobian of softmax along `axes`: K × K values, at the end, for every row of K logits.
-    ///
-    /// # Errors
-    /// As [`Cpu::compute`], and [`Error::OutOfMemory`].
-    pub fn jacobian<T: Element>(
-        &self,
-        logits: &[T],
-        shape: &[usize],
-        axes: impl Into<Axes>,
-    ) -> Result<Vec<T>> {
-        self.compute(Op::Jacobian, logits, shape, axes, &Options::default())
-    }
-
-    /// log Σ exp along `axes`, which the result no longer has.
-    ///
-    /// # Errors
-    /// As [`Cpu::compute`].
-    pub fn log_sum_exp<T: Element>(
-        &self,
-        logits: &[T],
-        shape: &[usize],
-        axes: impl Into<Axes>,
-    ) -> Result<Vec<T>> {
-        self.compute(Op::LogSumExp, logits, shape, axes, &Options::default())
-    }
 }
 
 impl Engine {
@@ -287,45 +235,6 @@ macro_rules! calls {
                 self.answer(&request, result, Waiting::default(), |_| {}).await
             }
 
-            /// Probabilities along `axes`.
-            ///
-            /// # Errors
-            /// As `compute`.
-            pub async fn softmax<T: Element>(
-                &self,
-                logits: &[T],
-                shape: &[usize],
-                axes: impl Into<Axes>,
-            ) -> Result<Vec<T>> {
-                self.compute(Op::Softmax, logits, shape, axes, &Options::default()).await
-            }
-
-            /// The logarithms of the probabilities along `axes`.
-            ///
-            /// # Errors
-            /// As `compute`.
-            pub async fn log_softmax<T: Element>(
-                &self,
-                logits: &[T],
-                shape: &[usize],
-                axes: impl Into<Axes>,
-            ) -> Result<Vec<T>> {
-                self.compute(Op::LogSoftmax, logits, shape, axes, &Options::default()).await
-            }
-
-            /// The Jacobian of softmax along `axes`: K × K values, at the end, for every row of K logits.
-            ///
-            /// # Errors
-            /// As `compute`.
-            pub async fn jacobian<T: Element>(
-                &self,
-                logits: &[T],
-                shape: &[usize],
-                axes: impl Into<Axes>,
-            ) -> Result<Vec<T>> {
-                self.compute(Op::Jacobian, logits, shape, axes, &Options::default()).await
-            }
-
             /// Some rows of each Jacobian, of softmax or of log-softmax as `op` says: (…, rows asked for, K).
             ///
             /// # Errors
@@ -343,19 +252,6 @@ macro_rules! calls {
                 let request =
                     Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows };
                 self.collect(request, Waiting::default()).await
-            }
-
-            /// log Σ exp along `axes`, which the result no longer has.
-            ///
-            /// # Errors
-            /// As `compute`.
-            pub async fn log_sum_exp<T: Element>(
-                &self,
-                logits: &[T],
-                shape: &[usize],
-                axes: impl Into<Axes>,
-            ) -> Result<Vec<T>> {
-                self.compute(Op::LogSumExp, logits, shape, axes, &Options::default()).await
             }
         }
 
@@ -424,45 +320,6 @@ macro_rules! calls {
                 pollster::block_on(self.answer(&request, result, Waiting::Here, observe))
             }
 
-            /// `softmax`, blocking.
-            ///
-            /// # Errors
-            /// As `compute`.
-            pub fn softmax_blocking<T: Element>(
-                &self,
-                logits: &[T],
-                shape: &[usize],
-                axes: impl Into<Axes>,
-            ) -> Result<Vec<T>> {
-                self.compute_blocking(Op::Softmax, logits, shape, axes, &Options::default())
-            }
-
-            /// `log_softmax`, blocking.
-            ///
-            /// # Errors
-            /// As `compute`.
-            pub fn log_softmax_blocking<T: Element>(
-                &self,
-                logits: &[T],
-                shape: &[usize],
-                axes: impl Into<Axes>,
-            ) -> Result<Vec<T>> {
-                self.compute_blocking(Op::LogSoftmax, logits, shape, axes, &Options::default())
-            }
-
-            /// `jacobian`, blocking.
-            ///
-            /// # Errors
-            /// As `compute`.
-            pub fn jacobian_blocking<T: Element>(
-                &self,
-                logits: &[T],
-                shape: &[usize],
-                axes: impl Into<Axes>,
-            ) -> Result<Vec<T>> {
-                self.compute_blocking(Op::Jacobian, logits, shape, axes, &Options::default())
-            }
-
             /// `jacobian_rows`, blocking.
             ///
             /// # Errors
@@ -481,18 +338,93 @@ macro_rules! calls {
                     Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows };
                 pollster::block_on(self.collect(request, Waiting::Here))
             }
+        }
+    };
+}
 
-            /// `log_sum_exp`, blocking.
+/// The operations that are calls of their own name, with the default options.
+macro_rules! named_operations {
+    ($calls:ident, $device:ident) => {
+        $calls!($device, softmax, softmax_blocking, Op::Softmax, "Probabilities along `axes`.");
+        $calls!(
+            $device,
+            log_softmax,
+            log_softmax_blocking,
+            Op::LogSoftmax,
+            "The logarithms of the probabilities along `axes`."
+        );
+        $calls!(
+            $device,
+            log_sum_exp,
+            log_sum_exp_blocking,
+            Op::LogSumExp,
+            "log Σ exp along `axes`, which the result no longer has."
+        );
+        $calls!(
+            $device,
+            jacobian,
+            jacobian_blocking,
+            Op::Jacobian,
+            "The Jacobian of softmax along `axes`: K × K values, at the end, for every row of K logits."
+        );
+        $calls!(
+            $device,
+            log_softmax_jacobian,
+            log_softmax_jacobian_blocking,
+            Op::LogSoftmaxJacobian,
+            "The Jacobian of log-softmax along `axes`: K × K values, at the end, for every row of K logits."
+        );
+    };
+}
+
+macro_rules! async_and_blocking {
+    ($device:ident, $name:ident, $blocking:ident, $op:expr, $documentation:literal) => {
+        impl $device {
+            #[doc = $documentation]
             ///
             /// # Errors
             /// As `compute`.
-            pub fn log_sum_exp_blocking<T: Element>(
+            pub async fn $name<T: Element>(
                 &self,
                 logits: &[T],
                 shape: &[usize],
                 axes: impl Into<Axes>,
             ) -> Result<Vec<T>> {
-                self.compute_blocking(Op::LogSumExp, logits, shape, axes, &Options::default())
+                self.compute($op, logits, shape, axes, &Options::default()).await
+            }
+
+            #[doc = $documentation]
+            /// Blocking.
+            ///
+            /// # Errors
+            /// As `compute`.
+            #[cfg(not(target_arch = "wasm32"))]
+            pub fn $blocking<T: Element>(
+                &self,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+            ) -> Result<Vec<T>> {
+                self.compute_blocking($op, logits, shape, axes, &Options::default())
+            }
+        }
+    };
+}
+
+macro_rules! at_once {
+    ($device:ident, $name:ident, $blocking:ident, $op:expr, $documentation:literal) => {
+        impl $device {
+            #[doc = $documentation]
+            ///
+            /// # Errors
+            /// As `compute`.
+            pub fn $name<T: Element>(
+                &self,
+                logits: &[T],
+                shape: &[usize],
+                axes: impl Into<Axes>,
+            ) -> Result<Vec<T>> {
+                self.compute($op, logits, shape, axes, &Options::default())
             }
         }
     };
@@ -500,3 +432,6 @@ macro_rules! calls {
 
 calls!(Gpu, "# let Ok(device) = wgpu_softmax::Gpu::new_blocking() else { return Ok(()) };");
 calls!(Engine, "let device = wgpu_softmax::Device::Auto.open_blocking()?;");
+named_operations!(async_and_blocking, Gpu);
+named_operations!(async_and_blocking, Engine);
+named_operations!(at_once, Cpu);
