@@ -47,12 +47,18 @@ struct Trouble {
 
 impl Trouble {
     fn report(&self, error: Error) {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() || matches!(error, Error::DeviceLost { .. }) {
+            *first = Some(error);
+        }
     }
 
+    /// A loss stays; anything else has been said once it is said.
     fn check(&self) -> Result<()> {
-        match &*self.first.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(error.clone()),
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*first {
+            Some(loss @ Error::DeviceLost { .. }) => Err(loss.clone()),
+            Some(_) => first.take().map_or(Ok(()), Err),
             None => Ok(()),
         }
     }
@@ -121,6 +127,15 @@ impl Gpu {
     /// [`Error::DeviceRefused`].
     pub async fn from_adapter(adapter: &wgpu::Adapter) -> Result<Gpu> {
         Gpu::open(adapter, Waiting::default()).await
+    }
+
+    /// [`Gpu::from_adapter`], blocking.
+    ///
+    /// # Errors
+    /// As [`Gpu::from_adapter`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn from_adapter_blocking(adapter: &wgpu::Adapter) -> Result<Gpu> {
+        pollster::block_on(Gpu::open(adapter, Waiting::Here))
     }
 
     pub(crate) async fn open(adapter: &wgpu::Adapter, waiting: Waiting) -> Result<Gpu> {

@@ -213,9 +213,12 @@ impl Plan {
             (false, Output::PerElement) => 3,
             (false, Output::PerRow) => 2,
         };
-        let partials =
-            if self.stages.len() == 2 { self.rows.count() * self.chunks * PARTIAL_BYTES } else { 0 };
-        self.bytes_with(readings).saturating_add(2 * partials)
+        let partials = if self.stages.len() == 2 {
+            self.rows.count().saturating_mul(self.chunks * PARTIAL_BYTES)
+        } else {
+            0
+        };
+        self.bytes_with(readings).saturating_add(partials.saturating_mul(2))
     }
 
     /// Cuts the rows into windows, and the windows into dispatches.
@@ -226,7 +229,7 @@ impl Plan {
         let partials_limit = capabilities.binding_bytes / PARTIAL_BYTES;
         // Elements that a class of a slab takes in the larger one of the two buffers.
         let breadth = self.breadth();
-        let slab = (classes * inner).max(chunked_classes(self.op, &self.rows).saturating_mul(breadth));
+        let slab = (classes * inner).max(self.result.classes().saturating_mul(inner));
 
         let mut windows = Vec::new();
         if slab <= limit {
@@ -243,6 +246,8 @@ impl Plan {
                 let slabs = first..(first + slabs).min(outer);
                 windows.push(vec![Window { slabs, chunks: 0..self.chunks, columns: 0..inner }]);
             }
+        } else if self.chunks == 0 {
+            return Err(too_large("the result of one slab", slab, limit));
         } else {
             self.chunk_within(limit);
             let chunks = (limit / (self.chunk * breadth)).clamp(1, self.chunks);

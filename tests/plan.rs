@@ -112,6 +112,13 @@ fn nothing_to_do_dispatches_nothing() {
 }
 
 #[test]
+fn a_slab_without_classes_may_still_be_too_large() {
+    let rows = Rows::new(2, 0, 1 << 31).unwrap();
+    let sums = Plan::new(Op::LogSumExp, Dtype::F32, &rows, &Options::default(), &software());
+    assert!(matches!(sums, Err(Error::LimitExceeded { .. })));
+}
+
+#[test]
 fn a_kernel_that_cannot_serve_is_an_error() {
     let unsuitable = |rows: Rows, kernel, capabilities: &Capabilities| {
         let options = Options::default().kernel(kernel);
