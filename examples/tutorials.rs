@@ -32,5 +32,14 @@ fn main() -> Result<()> {
         println!("  computed   {p:?}");
         println!("  reference  {:?}", reference::softmax(logits));
     }
+
+    // (K) → (K, K). The tutorials build it from two einsums and a subtraction, in which the diagonal of a
+    // confident row cancels to 0.
+    let logits = [40.0, 0.0];
+    let p = device.softmax_blocking(&logits, &[2], -1)?;
+    println!("the Jacobian of softmax at {logits:?}");
+    println!("  computed   {:?}", device.jacobian_blocking(&logits, &[2], -1)?);
+    println!("  reference  {:?}", reference::jacobian(&logits));
+    println!("  p − p·p, on the diagonal, gives {:?}", [p[0] - p[0] * p[0], p[1] - p[1] * p[1]]);
     Ok(())
 }
