@@ -15,9 +15,10 @@ use crate::{Dtype, Error, Gpu, Op, Options, Output, Plan, Result, Rows};
 ///
 /// ```no_run
 /// use wgpu_softmax::{Gpu, Op, Options, Rows};
-/// # let (device, queue): (wgpu::Device, wgpu::Queue) = unimplemented!();
-/// # let (logits, probabilities): (wgpu::Buffer, wgpu::Buffer) = unimplemented!();
 /// # use wgpu_softmax::wgpu;
+/// # fn example(
+/// #     device: wgpu::Device, queue: wgpu::Queue, logits: wgpu::Buffer, probabilities: wgpu::Buffer,
+/// # ) -> wgpu_softmax::Result<()> {
 /// let gpu = Gpu::from_device_blocking(device.clone(), queue.clone())?;
 /// let rows = Rows::batch(4096, 1000)?;
 /// let softmax =
@@ -26,7 +27,8 @@ use crate::{Dtype, Error, Gpu, Op, Options, Output, Plan, Result, Rows};
 /// let mut encoder = device.create_command_encoder(&Default::default());
 /// softmax.record(&mut encoder);
 /// queue.submit([encoder.finish()]);
-/// # Ok::<(), wgpu_softmax::Error>(())
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug)]
 pub struct Prepared {

@@ -7,7 +7,7 @@ use crate::rows::checked_product;
 use crate::tensor::check_length;
 use crate::transfer::Operation;
 use crate::wait::Waiting;
-use crate::{Axes, Cpu, Element, Engine, Error, Gpu, Op, Options, Progress, Result};
+use crate::{Axes, Cpu, Dtype, Element, Engine, Error, Gpu, Op, Options, Progress, Result};
 
 /// What a call is about: C-ordered logits of a shape, and the axes to normalise along.
 struct Request<'a, T> {
@@ -61,20 +61,15 @@ impl Gpu {
         observe: impl FnMut(Progress),
     ) -> Result<()> {
         let arrangement = request.arrangement_into(result)?;
-        let (Ok(logits), Ok(result)) =
-            (bytemuck::try_cast_slice(request.logits), bytemuck::try_cast_slice_mut::<T, f32>(result))
-        else {
-            return Err(self.refuse::<T>());
-        };
-        if T::DTYPE != crate::Dtype::F32 {
-            return Err(self.refuse::<T>());
+        // f64 could be cast, too: to twice as many f32.
+        if T::DTYPE == Dtype::F32
+            && let Ok(logits) = bytemuck::try_cast_slice(request.logits)
+            && let Ok(result) = bytemuck::try_cast_slice_mut(result)
+        {
+            let operation = Operation { op: request.op, rows: arrangement.rows, options: request.options };
+            return self.transfer(operation, &arrangement, logits, result, waiting, observe).await;
         }
-        let operation = Operation { op: request.op, rows: arrangement.rows, options: request.options };
-        self.transfer(operation, &arrangement, logits, result, waiting, observe).await
-    }
-
-    fn refuse<T: Element>(&self) -> Error {
-        Error::UnsupportedDtype { dtype: T::DTYPE, device: self.capabilities().name.clone() }
+        Err(Error::UnsupportedDtype { dtype: T::DTYPE, device: self.capabilities().name.clone() })
     }
 }
 

@@ -282,7 +282,7 @@ impl Plan {
     }
 
     fn breadth(&self) -> u64 {
-        if self.op.output() == Output::PerPair { self.rows.classes() } else { self.rows.inner() }
+        if self.writes_pairs() { self.rows.classes() } else { self.rows.inner() }
     }
 
     /// Makes chunks so short that one fits a binding. A column whose chunk is wider than a binding needs
@@ -301,25 +301,20 @@ impl Plan {
         let one = Window { slabs: 0..1, chunks: 0..self.chunks, columns: 0..self.rows.inner() };
         // Lanes are counted in 32 bits.
         let most = (1u64 << 31) / (self.chunks.max(1) * self.rows.inner());
-        (self.stages.iter())
-            .map(|stage| {
-                let rows_at_once = u64::from(stage.geometry.workgroup / stage.geometry.lanes);
-                match self.groups(stage, &one) {
-                    1 if stage.entry.name == subgroup_per_row::ENTRY.name => groups * rows_at_once,
-                    per_slab => groups / per_slab,
-                }
-            })
-            .fold(most, u64::min)
+        let slabs = |stage: &Stage| groups * stage.geometry.rows_at_once() / self.tasks(&one);
+        self.stages.iter().map(slabs).fold(most, u64::min)
     }
 
-    /// Workgroups that a stage needs for a window.
-    fn groups(&self, stage: &Stage, window: &Window) -> u64 {
+    /// What the lanes of a window share out among them: rows, or chunks of rows.
+    fn tasks(&self, window: &Window) -> u64 {
         let count = |range: &Range<u64>| range.end - range.start;
-        let (slabs, columns) = (count(&window.slabs), count(&window.columns));
-        let in_chunks = self.stages.len() == 2 || self.op.output() == Output::PerPair;
+        let in_chunks = self.stages.len() == 2 || self.writes_pairs();
         let chunks = if in_chunks { count(&window.chunks) } else { 1 };
-        let rows_at_once = u64::from(stage.geometry.workgroup / stage.geometry.lanes);
-        (slabs * columns * chunks).div_ceil(rows_at_once)
+        count(&window.slabs) * count(&window.columns) * chunks
+    }
+
+    fn writes_pairs(&self) -> bool {
+        self.op.output() == Output::PerPair
     }
 
     /// The dispatches of windows that share their rows: every part's statistics, then every part's result.
@@ -352,7 +347,7 @@ impl Plan {
         writes: bool,
         capabilities: &Capabilities,
     ) -> Result<Dispatch> {
-        let groups = self.groups(&self.stages[stage], window);
+        let groups = self.tasks(window).div_ceil(self.stages[stage].geometry.rows_at_once());
         let most = u64::from(capabilities.max_workgroups);
         let width = groups.min(most);
         let height = groups.div_ceil(width);
@@ -366,13 +361,12 @@ impl Plan {
         let first_class = window.chunks.start * self.chunk;
         let classes =
             (window.chunks.end * self.chunk).min(chunked_classes(self.op, &self.rows)) - first_class;
-        let skipped = if self.op.output() == Output::PerPair { self.rows.jacobian_rows().start } else { 0 };
-        let pairs = self.op.output() == Output::PerPair;
         let row = self.rows.classes();
-        let logits = if pairs {
-            covered(&self.rows, window, 0, row)
+        // A block of a Jacobian needs the whole row, and may start further down than the first block.
+        let (skipped, logits) = if self.writes_pairs() {
+            (self.rows.jacobian_rows().start, covered(&self.rows, window, 0, row))
         } else {
-            covered(&self.rows, window, first_class, classes)
+            (0, covered(&self.rows, window, first_class, classes))
         };
         let result = match self.op.output() {
             _ if !writes => 0..0,

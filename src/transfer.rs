@@ -369,26 +369,18 @@ impl Workspace {
         if staged && self.prepared(part).is_some() {
             return Ok(());
         }
-        let made = gpu.guarded(|| {
+        // Where this fails, the caller drops the workspace: nothing invalid is left to the next call.
+        let prepared = gpu.guarded(|| {
             usable(&mut self.upload, gpu, "upload", UPLOAD, logits_bytes, true);
             usable(&mut self.download, gpu, "download", DOWNLOAD, result_bytes, false);
             let logits = usable(&mut self.logits, gpu, "logits", LOGITS, logits_bytes, false);
             let result = usable(&mut self.result, gpu, "result", RESULT, result_bytes, false);
             let (logits, result) = (logits.slice(..logits_bytes), result.slice(..result_bytes));
             gpu.prepare(part.op, &part.rows, logits, result, &part.options)
-        });
-        match made {
-            Ok(prepared) => {
-                self.operations.truncate(KEPT_OPERATIONS - 1);
-                self.operations.insert(0, (*part, prepared));
-                Ok(())
-            }
-            Err(error) => {
-                // Whatever was made may be invalid: leave nothing of it to the next call.
-                *self = Workspace::default();
-                Err(error)
-            }
-        }
+        })?;
+        self.operations.truncate(KEPT_OPERATIONS - 1);
+        self.operations.insert(0, (*part, prepared));
+        Ok(())
     }
 
     fn prepared(&self, part: &Operation) -> Option<&Prepared> {

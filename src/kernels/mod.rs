@@ -123,6 +123,13 @@ pub(crate) struct Geometry {
     pub(crate) meeting: Meeting,
 }
 
+impl Geometry {
+    /// Rows, or chunks of rows, that one workgroup takes.
+    pub(crate) fn rows_at_once(&self) -> u64 {
+        u64::from(self.workgroup / self.lanes)
+    }
+}
+
 /// The most logits that a lane keeps in registers.
 pub(crate) const MOST_HELD: u64 = 32;
 
