@@ -11,6 +11,8 @@ use crate::{Axes, Error, Op, Output, Result, Rows};
 pub(crate) struct Arrangement {
     /// Compact rows, in the order the kernels see.
     pub(crate) rows: Rows,
+    /// The array's axes that make up outer, classes and inner, each outermost first.
+    pub(crate) axes: [Vec<usize>; 3],
     /// Length and stride of each dimension in that order; `None` where it is the array's own.
     permuted: Option<Vec<(u64, u64)>>,
 }
@@ -18,11 +20,20 @@ pub(crate) struct Arrangement {
 impl Arrangement {
     pub(crate) fn new(op: Op, shape: &[usize], axes: &Axes) -> Result<Self> {
         match Rows::of_shape(shape, axes) {
-            // The rows of a Jacobian are the last axis.
-            Ok(rows) if op.output() == Output::PerPair && rows.inner() != 1 => {
+            // The rows of a Jacobian are the last axis, and so are the two values of a row.
+            Ok(rows)
+                if matches!(op.output(), Output::PerPair | Output::TwoPerRow) && rows.inner() != 1 =>
+            {
                 Arrangement::permuted(shape, &axes.resolve(shape.len())?)
             }
-            Ok(rows) => Ok(Arrangement { rows, permuted: None }),
+            Ok(rows) => {
+                let reduced = axes.resolve(shape.len())?;
+                let long = |axis: &usize| shape[*axis] != 1;
+                let first = reduced.iter().copied().find(long).unwrap_or(shape.len());
+                let (outer, inner) =
+                    (0..shape.len()).filter(|axis| !reduced.contains(axis)).partition(|&axis| axis < first);
+                Ok(Arrangement { rows, axes: [outer, reduced, inner], permuted: None })
+            }
             Err(Error::AxesNotAdjacent { axes, .. }) => Arrangement::permuted(shape, &axes),
             Err(error) => Err(error),
         }
@@ -38,7 +49,8 @@ impl Arrangement {
             kept().chain(reduced.iter().copied()).map(|axis| (sizes[axis], strides[axis])).collect();
         let rows = kept().map(|axis| sizes[axis]).product();
         let classes = reduced.iter().map(|&axis| sizes[axis]).product();
-        Ok(Arrangement { rows: Rows::batch(rows, classes)?, permuted: Some(dimensions) })
+        let axes = [kept().collect(), reduced.to_vec(), Vec::new()];
+        Ok(Arrangement { rows: Rows::batch(rows, classes)?, axes, permuted: Some(dimensions) })
     }
 
     /// Hands the elements of `range`, counted in the rows' order, to `take` in pieces.

@@ -49,7 +49,7 @@ impl Shader {
             part!("shared/bindings_apart.wgsl")
         });
         parts.push(match self.dtype {
-            Dtype::F32 | Dtype::F64 => part!("dtypes/f32.wgsl"),
+            _ => part!("dtypes/f32.wgsl"),
         });
         parts.extend([part!("shared/special_values.wgsl"), part!("shared/shifted.wgsl")]);
         match self.precision {
@@ -97,11 +97,12 @@ impl Shader {
                 Op::LogSoftmaxJacobian => {
                     (part!("shared/probability.wgsl"), part!("ops/log_softmax_jacobian.wgsl"))
                 }
+                _ => (part!("shared/probability.wgsl"), part!("ops/softmax.wgsl")),
             };
             parts.extend([of_the_row, op]);
             match self.op.output() {
                 Output::PerElement => parts.push(part!("shared/output_per_element.wgsl")),
-                Output::PerRow => parts.push(part!("shared/output_per_row.wgsl")),
+                Output::PerRow | Output::TwoPerRow => parts.push(part!("shared/output_per_row.wgsl")),
                 // The kernel writes pairs itself.
                 Output::PerPair => {}
             }

@@ -106,7 +106,7 @@ impl Engine {
     pub(crate) fn choice_for(&self, dtype: Dtype) -> Choice<'_> {
         match &self.open {
             Open::Cpu(cpu) => Choice::Cpu(cpu),
-            Open::Either(_, cpu) if dtype != Dtype::F32 => Choice::Cpu(cpu),
+            Open::Either(_, cpu) if dtype == Dtype::F64 => Choice::Cpu(cpu),
             Open::Gpu(gpu) | Open::Either(gpu, _) => Choice::Gpu(gpu),
         }
     }

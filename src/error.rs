@@ -85,6 +85,93 @@ pub enum Error {
         needed: u64,
     },
 
+    /// Two shapes of which one cannot be broadcast to the other.
+    #[error(
+        "{what} has shape {from:?}, which cannot be broadcast to {to:?}: align the shapes at the last axis, each length \
+         the same or 1"
+    )]
+    NotBroadcastable {
+        /// Which argument.
+        what: &'static str,
+        /// Its shape.
+        from: Vec<usize>,
+        /// The logits' shape.
+        to: Vec<usize>,
+    },
+
+    /// A temperature that nothing can be divided by.
+    #[error(
+        "the temperature{} is {value}: give one that is finite and more than 0",
+        row.map(|row| format!(" of row {row}")).unwrap_or_default()
+    )]
+    TemperatureOutOfRange {
+        /// The row that it is for, unless it is for all.
+        row: Option<u64>,
+        /// The temperature.
+        value: String,
+    },
+
+    /// A row was said to be longer than it is.
+    #[error("the length of row {row} is {length}, and rows have {classes} classes: give no more than that")]
+    LengthOutOfRange {
+        /// The row.
+        row: u64,
+        /// Its length.
+        length: u64,
+        /// How many classes rows have.
+        classes: u64,
+    },
+
+    /// Causality needs queries and keys.
+    #[error(
+        "causal rows need queries on the last axis but one and keys on the last, which alone is normalised; this is \
+         about shape {shape:?}: choose the last axis, or give a mask instead"
+    )]
+    CausalAxes {
+        /// The logits' shape.
+        shape: Vec<usize>,
+    },
+
+    /// An operation lacks the second of its two inputs.
+    #[error("{op} needs {needed}: give an element of it for every logit")]
+    OperandMissing {
+        /// The operation.
+        op: Op,
+        /// What it needs.
+        needed: &'static str,
+    },
+
+    /// An operation was given more than it can use.
+    #[error("{op} has no use for {given}: leave it out, or choose another operation")]
+    OperandUnused {
+        /// The operation.
+        op: Op,
+        /// What it was given.
+        given: &'static str,
+    },
+
+    /// A label that names no class.
+    #[error("the label of row {row} is {label}, and there are {classes} classes: labels count from 0")]
+    LabelOutOfRange {
+        /// The row.
+        row: u64,
+        /// The label.
+        label: i64,
+        /// How many classes there are.
+        classes: u64,
+    },
+
+    /// A number that a loss cannot be made with.
+    #[error("{what} is {value}: give {allowed}")]
+    LossParameter {
+        /// Which one.
+        what: &'static str,
+        /// What was given.
+        value: String,
+        /// What may be given.
+        allowed: &'static str,
+    },
+
     /// Rows of a Jacobian that it does not have.
     #[error("rows {start} to {end} are no rows of a Jacobian of {classes} classes: give a range within them")]
     JacobianRowsOutOfRange {

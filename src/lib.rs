@@ -74,12 +74,14 @@
 
 pub use wgpu;
 
+mod adjustment;
 mod arrangement;
 #[cfg(feature = "ndarray")]
 mod arrays;
 mod assemble;
 mod capabilities;
 mod cpu;
+mod cross_entropy;
 mod dtype;
 mod encode;
 mod engine;
@@ -93,25 +95,30 @@ mod pipelines;
 mod plan;
 mod processor;
 pub mod reference;
+mod request;
 mod rows;
 mod tensor;
 mod transfer;
 mod wait;
 
+pub use adjustment::{Adjustment, Temperature};
 #[cfg(feature = "ndarray")]
 pub use arrays::Arrays;
 pub use assemble::{Dialect, ShaderText, shaders};
 pub use capabilities::Capabilities;
-pub use dtype::{Dtype, Element};
+pub use cross_entropy::{CrossEntropy, Labels, Losses, Reduction, Targets};
+pub use dtype::{Dtype, Element, Elements, ElementsMut};
 pub use encode::Prepared;
 pub use engine::{Device, Engine};
 pub use error::{Error, Result};
 pub use gpu::Gpu;
 pub use kernels::Kernel;
-pub use op::{Op, Output};
-pub use options::{FullyMasked, Options, Precision};
+pub use half::{bf16, f16};
+pub use op::{Op, Operand, Output};
+pub use options::{FullyMasked, Given, Options, Precision};
 pub use plan::Plan;
 pub use processor::Cpu;
+pub use request::Request;
 pub use rows::{Axes, Rows, result_shape};
 pub use tensor::Tensor;
 pub use transfer::Progress;

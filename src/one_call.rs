@@ -2,90 +2,114 @@
 
 use std::ops::Range;
 
-use crate::arrangement::Arrangement;
-use crate::rows::checked_product;
+use crate::cross_entropy::{ArrangedLoss, RowResults};
+use crate::engine::Choice;
+use crate::request::Arranged;
 use crate::tensor::check_length;
-use crate::transfer::Operation;
 use crate::wait::Waiting;
-use crate::{Axes, Cpu, Dtype, Element, Engine, Error, Gpu, Op, Options, Progress, Result};
+use crate::{
+    Axes, Cpu, CrossEntropy, Dtype, Element, Elements, Engine, Error, Gpu, Losses, Op, Options, Progress,
+    Request, Result,
+};
 
-/// What a call is about: C-ordered logits of a shape, and the axes to normalise along.
-struct Request<'a, T> {
-    op: Op,
-    logits: &'a [T],
-    shape: &'a [usize],
-    axes: Axes,
-    options: Options,
-    /// The rows of each Jacobian that are asked for, where it is not all of them.
-    jacobian_rows: Option<Range<u64>>,
+/// Memory for so many elements. A Jacobian may ask for more than there is.
+fn memory_for<R: Element>(elements: u64) -> Result<Vec<R>> {
+    let exhausted =
+        || Error::OutOfMemory { detail: format!("a result of {elements} elements on the host") };
+    let length = usize::try_from(elements).map_err(|_| exhausted())?;
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(length).map_err(|_| exhausted())?;
+    memory.resize(length, R::default());
+    Ok(memory)
 }
 
-impl<T: Element> Request<'_, T> {
-    /// The rows, once the logits are known to be as long as they have to be.
-    fn arrangement(&self) -> Result<Arrangement> {
-        let mut arrangement = Arrangement::new(self.op, self.shape, &self.axes)?;
-        check_length("the logits' slice", arrangement.rows.elements(), self.logits.len() as u64)?;
-        if let Some(range) = &self.jacobian_rows {
-            arrangement.rows = arrangement.rows.with_jacobian_rows(range.clone())?;
-        }
-        let result = arrangement.rows.result(self.op);
-        checked_product(&[result.outer(), result.classes(), result.inner()])?;
-        Ok(arrangement)
-    }
+fn check_result<R: Element>(arranged: &Arranged<'_>, result: &[R]) -> Result<()> {
+    check_length("the result's slice", arranged.result_elements(), result.len() as u64)
+}
 
-    /// The rows, and whether the result has room for what is computed of them.
-    fn arrangement_into(&self, result: &[T]) -> Result<Arrangement> {
-        let arrangement = self.arrangement()?;
-        check_length("the result's slice", arrangement.rows.result(self.op).elements(), result.len() as u64)?;
-        Ok(arrangement)
-    }
-
-    /// Memory for the result. A Jacobian may ask for more than there is.
-    fn memory_for_result(&self) -> Result<Vec<T>> {
-        let elements = self.arrangement()?.rows.result(self.op).elements() as usize;
-        let mut memory = Vec::new();
-        memory.try_reserve_exact(elements).map_err(|_| Error::OutOfMemory {
-            detail: format!("a result of {elements} elements on the host"),
-        })?;
-        memory.resize(elements, T::default());
-        Ok(memory)
-    }
+/// The widest type that logits, operand and result have.
+pub(crate) fn widest<R: Element>(logits: Elements<'_>, operand: Option<Elements<'_>>) -> Dtype {
+    let f64s = [Some(logits.dtype()), operand.map(|operand| operand.dtype()), Some(R::DTYPE)];
+    if f64s.contains(&Some(Dtype::F64)) { Dtype::F64 } else { Dtype::F32 }
 }
 
 impl Gpu {
-    async fn answer<T: Element>(
+    fn check_dtype(&self, dtype: Dtype) -> Result<()> {
+        match dtype {
+            Dtype::F64 => {
+                Err(Error::UnsupportedDtype { dtype, device: self.capabilities().name.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn fulfil<R: Element>(
         &self,
-        request: &Request<'_, T>,
-        result: &mut [T],
+        arranged: &Arranged<'_>,
+        result: &mut [R],
         waiting: Waiting,
         observe: impl FnMut(Progress),
     ) -> Result<()> {
-        let arrangement = request.arrangement_into(result)?;
-        // f64 could be cast, too: to twice as many f32.
-        if T::DTYPE == Dtype::F32
-            && let Ok(logits) = bytemuck::try_cast_slice(request.logits)
-            && let Ok(result) = bytemuck::try_cast_slice_mut(result)
-        {
-            let operation = Operation { op: request.op, rows: arrangement.rows, options: request.options };
-            return self.transfer(operation, &arrangement, logits, result, waiting, observe).await;
-        }
-        Err(Error::UnsupportedDtype { dtype: T::DTYPE, device: self.capabilities().name.clone() })
+        self.check_dtype(widest::<R>(arranged.logits, arranged.operand))?;
+        self.transfer(arranged, R::elements_mut(result), waiting, observe).await
+    }
+
+    async fn measure<R: Element>(
+        &self,
+        loss: &ArrangedLoss<'_>,
+        gradient: Option<&mut [R]>,
+        waiting: Waiting,
+    ) -> Result<RowResults<f64>> {
+        self.check_dtype(widest::<R>(loss.logits, None))?;
+        self.transfer_loss(loss, gradient.map(R::elements_mut), waiting).await
     }
 }
 
 impl Cpu {
-    fn answer<T: Element>(
+    fn fulfil<R: Element>(
         &self,
-        request: &Request<'_, T>,
-        result: &mut [T],
+        arranged: &Arranged<'_>,
+        result: &mut [R],
         mut observe: impl FnMut(Progress),
     ) -> Result<()> {
-        let arrangement = request.arrangement_into(result)?;
-        let total = arrangement.rows.elements();
-        let compute =
-            self.compute_arranged(request.op, request.logits, &arrangement, result, &request.options);
+        let total = arranged.arrangement.rows.elements();
+        let compute = self.compute_arranged(arranged, R::elements_mut(result));
         observe(Progress { done: total, total, compute, ..Progress::default() });
         Ok(())
+    }
+
+    /// Computes what is asked for.
+    ///
+    /// # Errors
+    /// [`Error::AxisOutOfRange`], [`Error::AxisRepeated`], [`Error::LengthMismatch`], [`Error::SizeOverflow`],
+    /// [`Error::OperandMissing`], [`Error::OperandUnused`], and what an [`Adjustment`](crate::Adjustment) that
+    /// does not fit ends in.
+    pub fn answer<R: Element>(&self, request: &Request<'_>) -> Result<Vec<R>> {
+        let arranged = request.arranged()?;
+        let mut result = memory_for(arranged.result_elements())?;
+        self.fulfil(&arranged, &mut result, |_| {})?;
+        Ok(result)
+    }
+
+    /// [`Cpu::answer`] into the caller's memory.
+    ///
+    /// # Errors
+    /// As [`Cpu::answer`].
+    pub fn answer_into<R: Element>(&self, request: &Request<'_>, result: &mut [R]) -> Result<()> {
+        let arranged = request.arranged()?;
+        check_result(&arranged, result)?;
+        self.fulfil(&arranged, result, |_| {})
+    }
+
+    /// Computes a loss, and what is wanted beside it; a gradient in elements of `R`.
+    ///
+    /// # Errors
+    /// As [`Cpu::answer`], and [`Error::LabelOutOfRange`], [`Error::LossParameter`].
+    pub fn cross_entropy<R: Element>(&self, loss: &CrossEntropy<'_>) -> Result<Losses<R>> {
+        let arranged = loss.arranged()?;
+        let mut gradient = gradient_memory(&arranged)?;
+        let rows = self.loss_arranged(&arranged, gradient.as_deref_mut());
+        Ok(arranged.answer(rows, gradient))
     }
 
     /// Computes `op` along `axes` of a C-ordered array.
@@ -98,7 +122,7 @@ impl Cpu {
     /// ```
     ///
     /// # Errors
-    /// [`Error::AxisOutOfRange`], [`Error::AxisRepeated`], [`Error::LengthMismatch`], [`Error::SizeOverflow`].
+    /// As [`Cpu::answer`].
     pub fn compute<T: Element>(
         &self,
         op: Op,
@@ -107,15 +131,7 @@ impl Cpu {
         axes: impl Into<Axes>,
         options: &Options,
     ) -> Result<Vec<T>> {
-        let request =
-            Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows: None };
-        self.collect(&request)
-    }
-
-    fn collect<T: Element>(&self, request: &Request<'_, T>) -> Result<Vec<T>> {
-        let mut result = request.memory_for_result()?;
-        self.answer(request, &mut result, |_| {})?;
-        Ok(result)
+        self.answer(&Request::new(op, logits, shape, axes).options(*options))
     }
 
     /// Some rows of each Jacobian, of softmax or of log-softmax as `op` says: (…, rows asked for, K).
@@ -129,7 +145,7 @@ impl Cpu {
     /// ```
     ///
     /// # Errors
-    /// As [`Cpu::compute`], and [`Error::JacobianRowsOutOfRange`].
+    /// As [`Cpu::answer`], and [`Error::JacobianRowsOutOfRange`].
     pub fn jacobian_rows<T: Element>(
         &self,
         op: Op,
@@ -139,14 +155,13 @@ impl Cpu {
         rows: Range<u64>,
         options: &Options,
     ) -> Result<Vec<T>> {
-        let jacobian_rows = Some(rows);
-        self.collect(&Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows })
+        self.answer(&Request::new(op, logits, shape, axes).options(*options).jacobian_rows(rows))
     }
 
     /// [`Cpu::compute`] into the caller's memory.
     ///
     /// # Errors
-    /// As [`Cpu::compute`].
+    /// As [`Cpu::answer`].
     pub fn compute_into<T: Element>(
         &self,
         op: Op,
@@ -156,25 +171,37 @@ impl Cpu {
         options: &Options,
         result: &mut [T],
     ) -> Result<()> {
-        self.answer(
-            &Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows: None },
-            result,
-            |_| {},
-        )
+        self.answer_into(&Request::new(op, logits, shape, axes).options(*options), result)
     }
 }
 
+fn gradient_memory<R: Element>(loss: &ArrangedLoss<'_>) -> Result<Option<Vec<R>>> {
+    loss.wanted.gradient.then(|| memory_for(loss.arrangement.rows.elements())).transpose()
+}
+
 impl Engine {
-    async fn answer<T: Element>(
+    async fn fulfil<R: Element>(
         &self,
-        request: &Request<'_, T>,
-        result: &mut [T],
+        arranged: &Arranged<'_>,
+        result: &mut [R],
         waiting: Waiting,
         observe: impl FnMut(Progress),
     ) -> Result<()> {
-        match self.choice_for(T::DTYPE) {
-            crate::engine::Choice::Gpu(gpu) => gpu.answer(request, result, waiting, observe).await,
-            crate::engine::Choice::Cpu(cpu) => cpu.answer(request, result, observe),
+        match self.choice_for(widest::<R>(arranged.logits, arranged.operand)) {
+            Choice::Gpu(gpu) => gpu.fulfil(arranged, result, waiting, observe).await,
+            Choice::Cpu(cpu) => cpu.fulfil(arranged, result, observe),
+        }
+    }
+
+    async fn measure<R: Element>(
+        &self,
+        loss: &ArrangedLoss<'_>,
+        gradient: Option<&mut [R]>,
+        waiting: Waiting,
+    ) -> Result<RowResults<f64>> {
+        match self.choice_for(widest::<R>(loss.logits, None)) {
+            Choice::Gpu(gpu) => gpu.measure(loss, gradient, waiting).await,
+            Choice::Cpu(cpu) => Ok(cpu.loss_arranged(loss, gradient)),
         }
     }
 }
@@ -183,21 +210,79 @@ impl Engine {
 macro_rules! calls {
     ($device:ident, $example:literal) => {
         impl $device {
-            async fn collect<T: Element>(&self, request: Request<'_, T>, waiting: Waiting) -> Result<Vec<T>> {
-                let mut result = request.memory_for_result()?;
-                self.answer(&request, &mut result, waiting, |_| {}).await?;
+            async fn answer_waiting<R: Element>(
+                &self,
+                request: &Request<'_>,
+                waiting: Waiting,
+            ) -> Result<Vec<R>> {
+                let arranged = request.arranged()?;
+                let mut result = memory_for(arranged.result_elements())?;
+                self.fulfil(&arranged, &mut result, waiting, |_| {}).await?;
                 Ok(result)
             }
 
-            /// Computes `op` along `axes` of a C-ordered array.
+            async fn answer_into_waiting<R: Element>(
+                &self,
+                request: &Request<'_>,
+                result: &mut [R],
+                waiting: Waiting,
+                observe: impl FnMut(Progress),
+            ) -> Result<()> {
+                let arranged = request.arranged()?;
+                check_result(&arranged, result)?;
+                self.fulfil(&arranged, result, waiting, observe).await
+            }
+
+            async fn cross_entropy_waiting<R: Element>(
+                &self,
+                loss: &CrossEntropy<'_>,
+                waiting: Waiting,
+            ) -> Result<Losses<R>> {
+                let arranged = loss.arranged()?;
+                let mut gradient = gradient_memory(&arranged)?;
+                let rows = self.measure(&arranged, gradient.as_deref_mut(), waiting).await?;
+                Ok(arranged.answer(rows, gradient))
+            }
+
+            /// Computes what is asked for.
             ///
             /// Axes that are not adjacent are permuted on the host. Work beyond 64 MiB of logits goes window
             /// by window, so it may be larger than the device's buffers.
             ///
             /// # Errors
             /// [`Error::AxisOutOfRange`], [`Error::AxisRepeated`], [`Error::LengthMismatch`],
-            /// [`Error::SizeOverflow`], [`Error::UnsupportedDtype`] for f64 on a GPU,
-            /// [`Error::LimitExceeded`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+            /// [`Error::SizeOverflow`], [`Error::OperandMissing`], [`Error::OperandUnused`], what an
+            /// [`Adjustment`](crate::Adjustment) that does not fit ends in; [`Error::UnsupportedDtype`] for f64
+            /// on a GPU, [`Error::LimitExceeded`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+            pub async fn answer<R: Element>(&self, request: &Request<'_>) -> Result<Vec<R>> {
+                self.answer_waiting(request, Waiting::default()).await
+            }
+
+            /// Computes as `answer` does, into the caller's memory: a second such call allocates no memory
+            /// for data, on the host or on the device.
+            ///
+            /// # Errors
+            /// As `answer`.
+            pub async fn answer_into<R: Element>(
+                &self,
+                request: &Request<'_>,
+                result: &mut [R],
+            ) -> Result<()> {
+                self.answer_into_waiting(request, result, Waiting::default(), |_| {}).await
+            }
+
+            /// Computes a loss, and what is wanted beside it; a gradient in elements of `R`.
+            ///
+            /// # Errors
+            /// As `answer`, and [`Error::LabelOutOfRange`], [`Error::LossParameter`].
+            pub async fn cross_entropy<R: Element>(&self, loss: &CrossEntropy<'_>) -> Result<Losses<R>> {
+                self.cross_entropy_waiting(loss, Waiting::default()).await
+            }
+
+            /// Computes `op` along `axes` of a C-ordered array.
+            ///
+            /// # Errors
+            /// As `answer`.
             pub async fn compute<T: Element>(
                 &self,
                 op: Op,
@@ -206,16 +291,13 @@ macro_rules! calls {
                 axes: impl Into<Axes>,
                 options: &Options,
             ) -> Result<Vec<T>> {
-                let request =
-                    Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows: None };
-                self.collect(request, Waiting::default()).await
+                self.answer(&Request::new(op, logits, shape, axes).options(*options)).await
             }
 
-            /// Computes as `compute` does, into the caller's memory: a second such call allocates no memory
-            /// for data, on the host or on the device.
+            /// Computes as `compute` does, into the caller's memory.
             ///
             /// # Errors
-            /// As `compute`.
+            /// As `answer`.
             pub async fn compute_into<T: Element>(
                 &self,
                 op: Op,
@@ -225,15 +307,13 @@ macro_rules! calls {
                 options: &Options,
                 result: &mut [T],
             ) -> Result<()> {
-                let request =
-                    Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows: None };
-                self.answer(&request, result, Waiting::default(), |_| {}).await
+                self.answer_into(&Request::new(op, logits, shape, axes).options(*options), result).await
             }
 
             /// Some rows of each Jacobian, of softmax or of log-softmax as `op` says: (…, rows asked for, K).
             ///
             /// # Errors
-            /// As `compute`, and [`Error::JacobianRowsOutOfRange`].
+            /// As `answer`, and [`Error::JacobianRowsOutOfRange`].
             pub async fn jacobian_rows<T: Element>(
                 &self,
                 op: Op,
@@ -243,15 +323,55 @@ macro_rules! calls {
                 rows: Range<u64>,
                 options: &Options,
             ) -> Result<Vec<T>> {
-                let jacobian_rows = Some(rows);
-                let request =
-                    Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows };
-                self.collect(request, Waiting::default()).await
+                let request = Request::new(op, logits, shape, axes).options(*options).jacobian_rows(rows);
+                self.answer(&request).await
             }
         }
 
         #[cfg(not(target_arch = "wasm32"))]
         impl $device {
+            /// `answer`, blocking.
+            ///
+            /// # Errors
+            /// As `answer`.
+            pub fn answer_blocking<R: Element>(&self, request: &Request<'_>) -> Result<Vec<R>> {
+                pollster::block_on(self.answer_waiting(request, Waiting::Here))
+            }
+
+            /// `answer_into`, blocking.
+            ///
+            /// # Errors
+            /// As `answer`.
+            pub fn answer_into_blocking<R: Element>(
+                &self,
+                request: &Request<'_>,
+                result: &mut [R],
+            ) -> Result<()> {
+                self.answer_observed_blocking(request, result, |_| {})
+            }
+
+            /// `answer_into`, blocking, which tells `observe` how far it has come and where the time went,
+            /// at least once, the last time at the end.
+            ///
+            /// # Errors
+            /// As `answer`.
+            pub fn answer_observed_blocking<R: Element>(
+                &self,
+                request: &Request<'_>,
+                result: &mut [R],
+                observe: impl FnMut(Progress),
+            ) -> Result<()> {
+                pollster::block_on(self.answer_into_waiting(request, result, Waiting::Here, observe))
+            }
+
+            /// `cross_entropy`, blocking.
+            ///
+            /// # Errors
+            /// As `cross_entropy`.
+            pub fn cross_entropy_blocking<R: Element>(&self, loss: &CrossEntropy<'_>) -> Result<Losses<R>> {
+                pollster::block_on(self.cross_entropy_waiting(loss, Waiting::Here))
+            }
+
             /// `compute`, blocking.
             ///
             /// ```
@@ -264,7 +384,7 @@ macro_rules! calls {
             /// ```
             ///
             /// # Errors
-            /// As `compute`.
+            /// As `answer`.
             pub fn compute_blocking<T: Element>(
                 &self,
                 op: Op,
@@ -273,15 +393,13 @@ macro_rules! calls {
                 axes: impl Into<Axes>,
                 options: &Options,
             ) -> Result<Vec<T>> {
-                let request =
-                    Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows: None };
-                pollster::block_on(self.collect(request, Waiting::Here))
+                self.answer_blocking(&Request::new(op, logits, shape, axes).options(*options))
             }
 
             /// `compute_into`, blocking.
             ///
             /// # Errors
-            /// As `compute`.
+            /// As `answer`.
             pub fn compute_into_blocking<T: Element>(
                 &self,
                 op: Op,
@@ -291,28 +409,7 @@ macro_rules! calls {
                 options: &Options,
                 result: &mut [T],
             ) -> Result<()> {
-                self.compute_observed_blocking(op, logits, shape, axes, options, result, |_| {})
-            }
-
-            /// `compute_into`, blocking, which tells `observe` how far it has come and where the time went,
-            /// at least once, the last time at the end.
-            ///
-            /// # Errors
-            /// As `compute`.
-            #[expect(clippy::too_many_arguments, reason = "compute_into's, and who watches")]
-            pub fn compute_observed_blocking<T: Element>(
-                &self,
-                op: Op,
-                logits: &[T],
-                shape: &[usize],
-                axes: impl Into<Axes>,
-                options: &Options,
-                result: &mut [T],
-                observe: impl FnMut(Progress),
-            ) -> Result<()> {
-                let request =
-                    Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows: None };
-                pollster::block_on(self.answer(&request, result, Waiting::Here, observe))
+                self.answer_into_blocking(&Request::new(op, logits, shape, axes).options(*options), result)
             }
 
             /// `jacobian_rows`, blocking.
@@ -328,16 +425,14 @@ macro_rules! calls {
                 rows: Range<u64>,
                 options: &Options,
             ) -> Result<Vec<T>> {
-                let jacobian_rows = Some(rows);
-                let request =
-                    Request { op, logits, shape, axes: axes.into(), options: *options, jacobian_rows };
-                pollster::block_on(self.collect(request, Waiting::Here))
+                let request = Request::new(op, logits, shape, axes).options(*options).jacobian_rows(rows);
+                self.answer_blocking(&request)
             }
         }
     };
 }
 
-/// The operations that are calls of their own name, with the default options.
+/// The operations on logits alone that are calls of their own name, with the default options.
 macro_rules! named_operations {
     ($calls:ident, $device:ident) => {
         $calls!($device, softmax, softmax_blocking, Op::Softmax, "Probabilities along `axes`.");
@@ -378,21 +473,21 @@ macro_rules! async_and_blocking {
             #[doc = $documentation]
             ///
             /// # Errors
-            /// As `compute`.
+            /// As `answer`.
             pub async fn $name<T: Element>(
                 &self,
                 logits: &[T],
                 shape: &[usize],
                 axes: impl Into<Axes>,
             ) -> Result<Vec<T>> {
-                self.compute($op, logits, shape, axes, &Options::default()).await
+                self.answer(&Request::new($op, logits, shape, axes)).await
             }
 
             #[doc = $documentation]
             /// Blocking.
             ///
             /// # Errors
-            /// As `compute`.
+            /// As `answer`.
             #[cfg(not(target_arch = "wasm32"))]
             pub fn $blocking<T: Element>(
                 &self,
@@ -400,7 +495,7 @@ macro_rules! async_and_blocking {
                 shape: &[usize],
                 axes: impl Into<Axes>,
             ) -> Result<Vec<T>> {
-                self.compute_blocking($op, logits, shape, axes, &Options::default())
+                self.answer_blocking(&Request::new($op, logits, shape, axes))
             }
         }
     };
@@ -412,14 +507,14 @@ macro_rules! at_once {
             #[doc = $documentation]
             ///
             /// # Errors
-            /// As `compute`.
+            /// As `answer`.
             pub fn $name<T: Element>(
                 &self,
                 logits: &[T],
                 shape: &[usize],
                 axes: impl Into<Axes>,
             ) -> Result<Vec<T>> {
-                self.compute($op, logits, shape, axes, &Options::default())
+                self.answer(&Request::new($op, logits, shape, axes))
             }
         }
     };

@@ -22,6 +22,16 @@ pub enum FullyMasked {
     Zero,
 }
 
+/// What the derivatives' calls are given in place of logits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Given {
+    /// Logits.
+    #[default]
+    Logits,
+    /// Probabilities that a softmax has left: no exponential is taken. For products with Jacobians alone.
+    Probabilities,
+}
+
 /// Choices that have a good default.
 ///
 /// ```
@@ -38,6 +48,8 @@ pub struct Options {
     pub fully_masked: FullyMasked,
     /// A kernel to use instead of the one the plan would choose; an error where it cannot serve.
     pub kernel: Option<Kernel>,
+    /// Whether products with Jacobians start from logits or from probabilities.
+    pub given: Given,
 }
 
 impl Options {
@@ -56,6 +68,12 @@ impl Options {
     /// Sets [`Options::kernel`].
     pub fn kernel(mut self, kernel: Kernel) -> Self {
         self.kernel = Some(kernel);
+        self
+    }
+
+    /// Sets [`Options::given`].
+    pub fn given(mut self, given: Given) -> Self {
+        self.given = given;
         self
     }
 }

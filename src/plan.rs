@@ -211,7 +211,7 @@ impl Plan {
             (held, Output::PerPair) => self.chunks * if held { 2 } else { 3 },
             (true, _) => 1,
             (false, Output::PerElement) => 3,
-            (false, Output::PerRow) => 2,
+            (false, Output::PerRow | Output::TwoPerRow) => 2,
         };
         let partials = if self.stages.len() == 2 {
             self.rows.count().saturating_mul(self.chunks * PARTIAL_BYTES)
@@ -372,6 +372,7 @@ impl Plan {
             _ if !writes => 0..0,
             Output::PerElement => covered(&self.result, window, first_class, classes),
             Output::PerRow => covered(&self.result, window, 0, 1),
+            Output::TwoPerRow => covered(&self.result, window, 0, 2),
             Output::PerPair => covered(&self.result, window, first_class * row, classes * row),
         };
         let parameters = Parameters {
@@ -420,7 +421,7 @@ fn fully_masked_bits(op: Op, options: &Options) -> u32 {
     use crate::FullyMasked::{Nan, Zero};
     match (op, options.fully_masked) {
         (Op::LogSumExp, _) | (Op::LogSoftmax, Zero) => f32::NEG_INFINITY.to_bits(),
-        (Op::Softmax | Op::Jacobian | Op::LogSoftmaxJacobian, Zero) => 0,
+        (_, Zero) => 0,
         (_, Nan) => 0x7fc0_0000,
     }
 }

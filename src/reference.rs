@@ -163,6 +163,7 @@ fn compute_row(op: Op, row: &[f64], options: &Options) -> Vec<f64> {
         }
         Op::Jacobian => jacobian(row),
         Op::LogSoftmaxJacobian => log_softmax_jacobian(row),
+        _ => Vec::new(),
     }
 }
 

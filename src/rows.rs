@@ -240,12 +240,13 @@ impl Rows {
     }
 
     /// The compact rows that `op` writes: the same for a value per element, `outer × 1 × inner` for a
-    /// value per row, `outer × (Jacobian's rows · classes) × 1` for a value per pair of classes (whose rows are the last
+    /// value per row, `outer × 2 × inner` for two, `outer × (Jacobian's rows · classes) × 1` for a value per pair of classes (whose rows are the last
     /// axis).
     pub fn result(&self, op: Op) -> Rows {
         let classes = match op.output() {
             Output::PerElement => self.classes,
             Output::PerRow => 1,
+            Output::TwoPerRow => 2,
             // Sizes beyond 64 bits are refused where the result's shape is made.
             Output::PerPair => (self.jacobian_rows[1] - self.jacobian_rows[0]).saturating_mul(self.classes),
         };
@@ -273,6 +274,10 @@ pub fn result_shape(op: Op, shape: &[usize], axes: &Axes, keep_axes: bool) -> Re
             .filter(|(axis, _)| keep_axes || !reduced.contains(axis))
             .map(|(axis, &length)| if reduced.contains(&axis) { 1 } else { length })
             .collect(),
+        Output::TwoPerRow => {
+            let kept = shape.iter().enumerate().filter(|(axis, _)| !reduced.contains(axis));
+            kept.map(|(_, &length)| length).chain([2]).collect()
+        }
         Output::PerPair => {
             let lengths = || shape.iter().enumerate();
             let normalised = lengths().filter(|(axis, _)| reduced.contains(axis)).map(|(_, &length)| length);

@@ -6,13 +6,13 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::arrangement::Arrangement;
 use crate::encode::{Prepared, filled_buffer, uniform_buffer};
 use crate::kernels::exponential_check;
 use crate::pipelines::{Pipeline, binding};
 use crate::plan::{Parameters, Stage};
+use crate::request::Arranged;
 use crate::wait::Waiting;
-use crate::{Dtype, Error, Gpu, Op, Options, Output, Result, Rows};
+use crate::{Dtype, ElementsMut, Error, Gpu, Op, Options, Output, Result, Rows};
 
 /// Bytes of logits that are under way at a time, unless one slab of rows is larger.
 const WINDOW_BYTES: u64 = 64 << 20;
@@ -174,15 +174,18 @@ impl Gpu {
     /// Computes an operation over the arranged rows of host memory, window by window.
     pub(crate) async fn transfer(
         &self,
-        operation: Operation,
-        arrangement: &Arrangement,
-        logits: &[f32],
-        result: &mut [f32],
+        arranged: &Arranged<'_>,
+        result: ElementsMut<'_>,
         waiting: Waiting,
         mut observe: impl FnMut(Progress),
     ) -> Result<()> {
         self.check()?;
-        let Operation { op, rows, .. } = operation;
+        let Arranged { op, arrangement, options, .. } = arranged;
+        let (op, rows) = (*op, arrangement.rows);
+        let operation = Operation { op, rows, options: *options };
+        let (crate::Elements::F32(logits), ElementsMut::F32(result)) = (arranged.logits, result) else {
+            return Err(Error::UnsupportedDtype { dtype: Dtype::F16, device: String::new() });
+        };
         let written = rows.result(op);
         let mut progress = Progress { total: rows.elements(), ..Progress::default() };
         let sizes = [rows.outer(), written.classes(), rows.inner()];
@@ -240,6 +243,15 @@ impl Gpu {
         }
         self.return_workspace(workspace);
         Ok(())
+    }
+
+    pub(crate) async fn transfer_loss(
+        &self,
+        _loss: &crate::cross_entropy::ArrangedLoss<'_>,
+        _gradient: Option<ElementsMut<'_>>,
+        _waiting: Waiting,
+    ) -> Result<crate::cross_entropy::RowResults<f64>> {
+        Err(Error::UnsupportedDtype { dtype: Dtype::F16, device: String::new() })
     }
 
     /// Copies `bytes` of a buffer, from `offset` on, to the host.

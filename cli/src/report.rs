@@ -156,7 +156,7 @@ pub fn rows<W: Written>(op: Op, shape: &[usize], axes: &[usize], values: &[W]) -
         let (row, start) = place(&layout.kept, index);
         match op.output() {
             Output::PerRow => Row { row, class: None, value: values.get(index).map(|value| value.decimal()) },
-            Output::PerElement | Output::PerPair => largest(&layout, row, start, values),
+            _ => largest(&layout, row, start, values),
         }
     };
     let first = rows.min(SHOWN_ROWS);

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::time::Instant;
 
 use half::f16;
-use wgpu_softmax::{Error, Op, Options, Precision, Progress, result_shape};
+use wgpu_softmax::{Error, Op, Options, Precision, Progress, Request, result_shape};
 
 use crate::args::Run;
 use crate::arrays::{self, Computed, Float, Incoming, Stored, Written, reserve};
@@ -116,18 +116,12 @@ impl<'a> Task<'a> {
         let phase = Phase::new("computing", logits.len() as u64);
         let mut spent = Progress::default();
         let clock = Instant::now();
-        self.chosen.engine.compute_observed_blocking(
-            computation.op,
-            logits,
-            &input.shape,
-            computation.axes(input.shape.len()),
-            &options,
-            &mut values,
-            |progress| {
-                spent = progress;
-                phase.at(progress.done);
-            },
-        )?;
+        let request =
+            Request::new(computation.op, logits, &input.shape, computation.axes(input.shape.len())).options(options);
+        self.chosen.engine.answer_observed_blocking(&request, &mut values, |progress| {
+            spent = progress;
+            phase.at(progress.done);
+        })?;
         let times = &mut self.report.seconds;
         (times.upload, times.compute, times.read_back) = (spent.upload, spent.compute, spent.read_back);
         times.set_up = clock.elapsed().saturating_sub(spent.upload + spent.compute + spent.read_back);

@@ -27,6 +27,7 @@ mod instruction_set;
 mod jacobian;
 mod lanes;
 mod real;
+mod request;
 mod row;
 mod statistics;
 mod threads;
@@ -35,6 +36,7 @@ use crate::{Op, Options, Output, Rows};
 
 use instruction_set::InstructionSet;
 pub use real::Real;
+pub(crate) use request::{compute_loss, compute_request};
 
 /// Contiguous rows of fewer classes than this are computed a row per lane, which is faster: joining the lanes
 /// at the end of a row costs as much as some chunks of logits, and its last chunk may be nearly empty.

@@ -1,7 +1,7 @@
 //! The arithmetic types, with the constants that their exponential needs.
 
 use std::fmt::Debug;
-use std::ops::{Add, Mul, Sub};
+use std::ops::{Add, Div, Mul, Sub};
 
 /// A floating-point type that the CPU computes in: `f32` or `f64`.
 ///
@@ -14,6 +14,7 @@ pub trait Real:
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>
+    + Div<Output = Self>
     + Send
     + Sync
     + 'static

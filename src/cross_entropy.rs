@@ -1,0 +1,422 @@
+//! Cross-entropy over an array in host memory: what it is made of, the checks, and the way from the rows'
+//! losses to the answer.
+//!
+//! For a row with log-sum-exp L and nll_c = L − z_c the loss is Σ_c q_c·nll_c + z_loss·L², with targets
+//! q_c = (1 − ε)·w_y·[c = y] + ε/C·w_c for a label y, or q_c = w_c·((1 − ε)·t_c + ε/C) for target
+//! probabilities t. Its gradient by z is p·Σq − q + 2·z_loss·L·p. Label smoothing is Szegedy et al.'s
+//! (2016), z-loss that of Chowdhery et al. (2022).
+
+use crate::adjustment::Resolved;
+use crate::arrangement::Arrangement;
+use crate::tensor::check_length;
+use crate::{Adjustment, Axes, Dtype, Element, Elements, Error, Op, Options, Result};
+
+/// The classes that rows belong to, one number a row.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Labels<'a> {
+    /// Labels of i32.
+    I32(&'a [i32]),
+    /// Labels of i64.
+    I64(&'a [i64]),
+    /// Labels of u32.
+    U32(&'a [u32]),
+    /// Labels of u8.
+    U8(&'a [u8]),
+}
+
+impl Labels<'_> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Labels::I32(labels) => labels.len(),
+            Labels::I64(labels) => labels.len(),
+            Labels::U32(labels) => labels.len(),
+            Labels::U8(labels) => labels.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The label of a row.
+    pub(crate) fn of(&self, row: usize) -> i64 {
+        match self {
+            Labels::I32(labels) => labels[row].into(),
+            Labels::I64(labels) => labels[row],
+            Labels::U32(labels) => labels[row].into(),
+            Labels::U8(labels) => labels[row].into(),
+        }
+    }
+}
+
+/// What a row's probabilities are compared with.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Targets<'a> {
+    /// One class a row: C-ordered over the logits' axes without the classes'.
+    Labels(Labels<'a>),
+    /// A probability for every logit.
+    Probabilities(Elements<'a>),
+}
+
+macro_rules! labels_from {
+    ($($type:ty, $variant:ident;)*) => {$(
+        impl<'a> From<&'a [$type]> for Targets<'a> {
+            fn from(labels: &'a [$type]) -> Self {
+                Targets::Labels(Labels::$variant(labels))
+            }
+        }
+        impl<'a, const LENGTH: usize> From<&'a [$type; LENGTH]> for Targets<'a> {
+            fn from(labels: &'a [$type; LENGTH]) -> Self {
+                Targets::Labels(Labels::$variant(labels))
+            }
+        }
+        impl<'a> From<&'a Vec<$type>> for Targets<'a> {
+            fn from(labels: &'a Vec<$type>) -> Self {
+                Targets::Labels(Labels::$variant(labels))
+            }
+        }
+    )*};
+}
+labels_from! { i32, I32; i64, I64; u32, U32; u8, U8; }
+
+impl<'a> From<Elements<'a>> for Targets<'a> {
+    fn from(probabilities: Elements<'a>) -> Self {
+        Targets::Probabilities(probabilities)
+    }
+}
+
+/// How the rows' losses become the answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Reduction {
+    /// Not at all: a loss for each row, 0 for an ignored one.
+    None,
+    /// Their sum.
+    Sum,
+    /// Their sum, divided by Σ w_y over the rows that are not ignored; by the number of rows for target
+    /// probabilities. The z-loss is divided by the number of rows that are not ignored. NaN where there is
+    /// none.
+    #[default]
+    Mean,
+}
+
+/// Cross-entropy between the softmax of logits and targets, with its gradient where that is wanted.
+///
+/// The classes lie on any axis: (N, C) with labels (N), or (N, C, d₁, d₂, …) with labels (N, d₁, d₂, …), as
+/// PyTorch and ONNX lay them out.
+///
+/// ```
+/// use wgpu_softmax::{Cpu, CrossEntropy};
+/// let loss = CrossEntropy::new(&[0.0f32, 0.0, 1.0, 1.0], &[2, 2], 1, &[0i64, -1]).ignore_index(-1).with_gradient();
+/// let answer = Cpu::new().cross_entropy::<f32>(&loss)?;
+/// approx::assert_relative_eq!(answer.losses[0], 2f32.ln());
+/// assert_eq!((answer.counted, answer.gradient), (1, Some(vec![-0.5, 0.5, 0.0, 0.0])));
+/// # Ok::<(), wgpu_softmax::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct CrossEntropy<'a> {
+    logits: Elements<'a>,
+    shape: &'a [usize],
+    axes: Axes,
+    targets: Targets<'a>,
+    class_weights: Option<Elements<'a>>,
+    ignore_index: Option<i64>,
+    label_smoothing: f64,
+    z_loss: f64,
+    reduction: Reduction,
+    wanted: Wanted,
+    adjustment: Adjustment<'a>,
+    options: Options,
+}
+
+/// What is wanted beside the loss.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Wanted {
+    pub(crate) gradient: bool,
+    pub(crate) label_log_probabilities: bool,
+    pub(crate) log_sum_exp: bool,
+    pub(crate) entropy: bool,
+    pub(crate) argmax: bool,
+}
+
+impl<'a> CrossEntropy<'a> {
+    /// Cross-entropy along `axes` of `logits`, a C-ordered array of `shape`, with labels or target
+    /// probabilities.
+    pub fn new(
+        logits: impl Into<Elements<'a>>,
+        shape: &'a [usize],
+        axes: impl Into<Axes>,
+        targets: impl Into<Targets<'a>>,
+    ) -> Self {
+        CrossEntropy {
+            logits: logits.into(),
+            shape,
+            axes: axes.into(),
+            targets: targets.into(),
+            class_weights: None,
+            ignore_index: None,
+            label_smoothing: 0.0,
+            z_loss: 0.0,
+            reduction: Reduction::default(),
+            wanted: Wanted::default(),
+            adjustment: Adjustment::default(),
+            options: Options::default(),
+        }
+    }
+
+    /// A weight for each class.
+    pub fn class_weights(mut self, weights: impl Into<Elements<'a>>) -> Self {
+        self.class_weights = Some(weights.into());
+        self
+    }
+
+    /// Leaves out the rows with this label: loss 0, gradient 0, not counted, whatever their logits are.
+    pub fn ignore_index(mut self, label: i64) -> Self {
+        self.ignore_index = Some(label);
+        self
+    }
+
+    /// ε: how much of each target is spread over all classes evenly.
+    pub fn label_smoothing(mut self, epsilon: f64) -> Self {
+        self.label_smoothing = epsilon;
+        self
+    }
+
+    /// The coefficient of the squared log-sum-exp.
+    pub fn z_loss(mut self, coefficient: f64) -> Self {
+        self.z_loss = coefficient;
+        self
+    }
+
+    /// How the rows' losses become the answer.
+    pub fn reduction(mut self, reduction: Reduction) -> Self {
+        self.reduction = reduction;
+        self
+    }
+
+    /// Also the gradient of the reduced loss by the logits, from the same pass. Without a reduction, that of
+    /// each row's loss.
+    pub fn with_gradient(mut self) -> Self {
+        self.wanted.gradient = true;
+        self
+    }
+
+    /// Also the log-probability of each row's label; 0 for an ignored row. For labels alone.
+    pub fn with_label_log_probabilities(mut self) -> Self {
+        self.wanted.label_log_probabilities = true;
+        self
+    }
+
+    /// Also each row's log-sum-exp.
+    pub fn with_log_sum_exp(mut self) -> Self {
+        self.wanted.log_sum_exp = true;
+        self
+    }
+
+    /// Also the entropy of each row's probabilities, in nats.
+    pub fn with_entropy(mut self) -> Self {
+        self.wanted.entropy = true;
+        self
+    }
+
+    /// Also each row's most probable class: the first one of several, the first NaN where there is one.
+    pub fn with_argmax(mut self) -> Self {
+        self.wanted.argmax = true;
+        self
+    }
+
+    /// With a temperature or masks.
+    pub fn adjustment(mut self, adjustment: Adjustment<'a>) -> Self {
+        self.adjustment = adjustment;
+        self
+    }
+
+    /// With other choices than the default ones.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The loss with its rows, once everything is known to fit.
+    pub(crate) fn arranged(&self) -> Result<ArrangedLoss<'a>> {
+        let arrangement = Arrangement::new(Op::LogSoftmax, self.shape, &self.axes)?;
+        let rows = arrangement.rows;
+        check_length("the logits' slice", rows.elements(), self.logits.len() as u64)?;
+        match &self.targets {
+            Targets::Labels(labels) => check_length("the labels' slice", rows.count(), labels.len() as u64)?,
+            Targets::Probabilities(targets) => {
+                check_length("the target probabilities' slice", rows.elements(), targets.len() as u64)?;
+                let op = Op::LogSoftmax;
+                if self.ignore_index.is_some() {
+                    return Err(Error::OperandUnused { op, given: "an ignored label beside target probabilities" });
+                }
+                if self.wanted.label_log_probabilities {
+                    return Err(Error::OperandUnused { op, given: "labels' log-probabilities without labels" });
+                }
+            }
+        }
+        if let Some(weights) = &self.class_weights {
+            check_length("the class weights' slice", rows.classes(), weights.len() as u64)?;
+        }
+        if !(0.0..=1.0).contains(&self.label_smoothing) {
+            let (what, value) = ("the label smoothing", self.label_smoothing.to_string());
+            return Err(Error::LossParameter { what, value, allowed: "a number from 0 to 1" });
+        }
+        if !self.z_loss.is_finite() {
+            let (what, value) = ("the z-loss coefficient", self.z_loss.to_string());
+            return Err(Error::LossParameter { what, value, allowed: "a finite number" });
+        }
+        let adjustment = self.adjustment.resolve(self.shape, &arrangement)?;
+        let mut loss = ArrangedLoss {
+            logits: self.logits,
+            targets: self.targets,
+            class_weights: self.class_weights,
+            ignore_index: self.ignore_index,
+            smoothing: self.label_smoothing,
+            z_loss: self.z_loss,
+            reduction: self.reduction,
+            wanted: self.wanted,
+            arrangement,
+            adjustment,
+            options: self.options,
+            counted: rows.count(),
+            weight: rows.count() as f64,
+        };
+        if let Targets::Labels(labels) = &self.targets {
+            (loss.counted, loss.weight) = (0, 0.0);
+            for row in 0..labels.len() {
+                let label = labels.of(row);
+                if Some(label) == self.ignore_index {
+                    continue;
+                }
+                if label < 0 || label as u64 >= rows.classes() {
+                    let (row, classes) = (row as u64, rows.classes());
+                    return Err(Error::LabelOutOfRange { row, label, classes });
+                }
+                loss.counted += 1;
+                loss.weight += loss.class_weight(label as usize);
+            }
+        }
+        Ok(loss)
+    }
+}
+
+/// A loss whose parts fit each other.
+#[derive(Debug, Clone)]
+pub(crate) struct ArrangedLoss<'a> {
+    pub(crate) logits: Elements<'a>,
+    pub(crate) targets: Targets<'a>,
+    pub(crate) class_weights: Option<Elements<'a>>,
+    ignore_index: Option<i64>,
+    /// ε.
+    pub(crate) smoothing: f64,
+    pub(crate) z_loss: f64,
+    reduction: Reduction,
+    pub(crate) wanted: Wanted,
+    pub(crate) arrangement: Arrangement,
+    pub(crate) adjustment: Resolved<'a>,
+    pub(crate) options: Options,
+    /// Rows that are not ignored.
+    counted: u64,
+    /// Σ w_y over them; their number for target probabilities.
+    weight: f64,
+}
+
+impl ArrangedLoss<'_> {
+    /// The label of a row, counted over outer and inner; `None` where it is ignored.
+    pub(crate) fn label_of(&self, labels: &Labels<'_>, row: usize) -> Option<usize> {
+        let label = labels.of(row);
+        (Some(label) != self.ignore_index).then_some(label as usize)
+    }
+
+    /// 1 where there are no weights.
+    pub(crate) fn class_weight(&self, class: usize) -> f64 {
+        self.class_weights.as_ref().map_or(1.0, |weights| weights.get(class).unwrap_or(0.0))
+    }
+
+    /// What the gradient of a row's Σ q·nll is multiplied with, and that of its z-loss.
+    pub(crate) fn scales(&self) -> [f64; 2] {
+        match self.reduction {
+            Reduction::None | Reduction::Sum => [1.0, 1.0],
+            Reduction::Mean => [1.0 / self.weight, 1.0 / self.counted as f64],
+        }
+    }
+
+    /// The type that it is computed in.
+    pub(crate) fn computed(&self) -> Dtype {
+        self.logits.dtype().computed()
+    }
+
+    /// The answer, from what a device found out of each row.
+    pub(crate) fn answer<R: Element>(&self, rows: RowResults<f64>, gradient: Option<Vec<R>>) -> Losses<R> {
+        let narrow = |value: f64| <R::Computed as crate::cpu::Real>::narrow(value);
+        let narrowed = |values: Vec<f64>| values.into_iter().map(narrow).collect::<Vec<_>>();
+        let is_counted = |row: usize| match &self.targets {
+            Targets::Labels(labels) => self.label_of(labels, row).is_some(),
+            Targets::Probabilities(_) => true,
+        };
+        let z_of = |row: usize| match rows.log_sum_exp.get(row) {
+            Some(&log_sum_exp) if self.z_loss != 0.0 && is_counted(row) => {
+                self.z_loss * log_sum_exp * log_sum_exp
+            }
+            _ => 0.0,
+        };
+        let [scale, z_scale] = self.scales();
+        let losses = match self.reduction {
+            Reduction::None => rows.losses.iter().enumerate().map(|(row, loss)| loss + z_of(row)).collect(),
+            Reduction::Mean if self.counted == 0 => vec![f64::NAN],
+            _ => {
+                let sum: f64 = rows.losses.iter().sum();
+                let z_sum: f64 = (0..rows.losses.len()).map(z_of).sum();
+                vec![if self.z_loss == 0.0 { sum * scale } else { sum * scale + z_sum * z_scale }]
+            }
+        };
+        let Wanted { label_log_probabilities, log_sum_exp, entropy, argmax, .. } = self.wanted;
+        Losses {
+            losses: narrowed(losses),
+            counted: self.counted,
+            gradient,
+            label_log_probabilities: label_log_probabilities.then(|| narrowed(rows.label_log_probabilities)),
+            log_sum_exp: log_sum_exp.then(|| narrowed(rows.log_sum_exp)),
+            entropy: entropy.then(|| narrowed(rows.entropy)),
+            argmax: argmax.then_some(rows.argmax),
+        }
+    }
+}
+
+/// What a device finds out of each row, counted over outer and inner. What is not wanted stays empty.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RowResults<T> {
+    /// Σ q·nll, 0 for an ignored row.
+    pub(crate) losses: Vec<T>,
+    /// Wanted, or needed for the z-loss.
+    pub(crate) log_sum_exp: Vec<T>,
+    pub(crate) label_log_probabilities: Vec<T>,
+    pub(crate) entropy: Vec<T>,
+    pub(crate) argmax: Vec<u64>,
+}
+
+/// A loss, and what was wanted beside it.
+///
+/// Values per row are C-ordered over the logits' axes without the classes'.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Losses<R: Element> {
+    /// The reduced loss alone, or one for each row.
+    pub losses: Vec<R::Computed>,
+    /// Rows that are not ignored.
+    pub counted: u64,
+    /// The gradient by the logits, in their shape.
+    pub gradient: Option<Vec<R>>,
+    /// The log-probability of each row's label.
+    pub label_log_probabilities: Option<Vec<R::Computed>>,
+    /// Each row's log-sum-exp.
+    pub log_sum_exp: Option<Vec<R::Computed>>,
+    /// Each row's entropy, in nats.
+    pub entropy: Option<Vec<R::Computed>>,
+    /// Each row's most probable class.
+    pub argmax: Option<Vec<u64>>,
+}
