@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::arrangement::Arrangement;
 use crate::cpu::Real;
-use crate::{Elements, Error, Result};
+use crate::{Dtype, Elements, Error, Result};
 
 /// What is done to the logits before anything is computed of them: z = x / T + a, for the classes that take
 /// part.
@@ -113,12 +113,21 @@ impl<'a> Adjustment<'a> {
             && self.lengths.is_none()
     }
 
-    /// The same over the rows of `arrangement`, an array of `shape`.
-    pub(crate) fn resolve(&self, shape: &[usize], arrangement: &Arrangement) -> Result<Resolved<'a>> {
+    /// The same over the rows of `arrangement`, an array of `shape` that is computed in `computed`.
+    pub(crate) fn resolve(
+        &self,
+        shape: &[usize],
+        arrangement: &Arrangement,
+        computed: Dtype,
+    ) -> Result<Resolved<'a>> {
         let rows = &arrangement.rows;
         let per_row = |what, length: usize| crate::tensor::check_length(what, rows.count(), length as u64);
         if let Some(temperature) = &self.temperature {
-            let wrong = |value: &f64| !(value.is_finite() && *value > 0.0);
+            // It is divided by as a number of the type that is computed in.
+            let wrong = |value: &f64| {
+                let value = if computed == Dtype::F64 { *value } else { f64::from(*value as f32) };
+                !(value.is_finite() && value > 0.0)
+            };
             match temperature {
                 Temperature::Same(value) if wrong(value) => {
                     return Err(Error::TemperatureOutOfRange { row: None, value: value.to_string() });
@@ -320,7 +329,7 @@ mod tests {
 
     fn resolved<'a>(adjustment: &Adjustment<'a>, shape: &[usize], axes: impl Into<Axes>) -> Resolved<'a> {
         let arrangement = Arrangement::new(Op::Softmax, shape, &axes.into()).unwrap();
-        adjustment.resolve(shape, &arrangement).unwrap()
+        adjustment.resolve(shape, &arrangement, Dtype::F32).unwrap()
     }
 
     #[test]

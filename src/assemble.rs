@@ -1,21 +1,59 @@
-//! From a kernel, an operation, a dtype and the shared parts to the text of one shader.
+//! From a kernel, an operation, dtypes and the shared parts to the text of one shader.
 //!
 //! WGSL's module scope knows no order, so a shader is its parts one after the other. What must be decided
-//! here and not by an `override` is one line (`HELD`) and one directive (`enable subgroups;`, which
-//! browsers demand and naga refuses).
+//! here and not by an `override` is a few lines: how many logits a lane holds (`HELD`), through which dtype
+//! the logits, the operand and the result go, and the directive `enable subgroups;`, which browsers demand
+//! and naga refuses.
 
 use crate::kernels::{Entry, Geometry, Meeting, Role};
-use crate::{Dtype, Op, Output, Precision};
+use crate::{Dtype, Given, Op, Output, Precision};
+
+/// The types of the elements that an operation reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Dtypes {
+    pub(crate) logits: Dtype,
+    pub(crate) result: Dtype,
+    /// Of the operand, or of target probabilities; `None` where there is neither.
+    pub(crate) operand: Option<Dtype>,
+}
+
+impl Dtypes {
+    /// The same type for all that `op` has.
+    pub(crate) fn same(op: Op, dtype: Dtype) -> Self {
+        Dtypes { logits: dtype, result: dtype, operand: op.operand().map(|_| dtype) }
+    }
+
+    /// Bytes of the widest element.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        let operand = self.operand.map_or(0, Dtype::bytes);
+        self.logits.bytes().max(self.result.bytes()).max(operand)
+    }
+}
+
+impl std::fmt::Display for Dtypes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Dtypes { logits, result, operand } = self;
+        write!(f, "{logits}")?;
+        match operand {
+            Some(operand) if operand != logits => write!(f, " with {operand}")?,
+            _ => {}
+        }
+        if result != logits { write!(f, " to {result}") } else { Ok(()) }
+    }
+}
 
 /// Everything that decides on a shader's text and its constants: one pipeline each.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shader {
     pub(crate) entry: &'static Entry,
     pub(crate) op: Op,
-    pub(crate) dtype: Dtype,
+    pub(crate) dtypes: Dtypes,
     pub(crate) precision: Precision,
+    pub(crate) given: Given,
     pub(crate) geometry: Geometry,
     pub(crate) in_place: bool,
+    /// Whether logits have a temperature or masks.
+    pub(crate) adjusted: bool,
     pub(crate) hide_intermediates: bool,
 }
 
@@ -28,6 +66,52 @@ pub enum Dialect {
     Browser,
 }
 
+/// What is added up over a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Sums {
+    /// The terms.
+    Terms,
+    /// Also their products with the operand.
+    Products,
+    /// Also the operand itself.
+    Operand,
+    /// The terms times their weights.
+    Weighted,
+    /// Also the distances from the maximum that a loss is made of.
+    Loss,
+}
+
+impl Sums {
+    pub(crate) fn of(op: Op) -> Self {
+        match op {
+            Op::Vjp | Op::Jvp | Op::LogSoftmaxJvp => Sums::Products,
+            Op::LogSoftmaxVjp => Sums::Operand,
+            Op::WeightedLogSumExp | Op::SignedLogSumExp => Sums::Weighted,
+            Op::CrossEntropy | Op::CrossEntropyGradient => Sums::Loss,
+            _ => Sums::Terms,
+        }
+    }
+
+    /// Words of a part's statistics: the maximum, the power of two, and what is added up.
+    pub(crate) fn partial_words(self) -> u64 {
+        match self {
+            Sums::Terms | Sums::Weighted => 4,
+            Sums::Products | Sums::Operand => 5,
+            Sums::Loss => 10,
+        }
+    }
+
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Sums::Terms => None,
+            Sums::Products => Some("products"),
+            Sums::Operand => Some("operand"),
+            Sums::Weighted => Some("weighted"),
+            Sums::Loss => Some("loss"),
+        }
+    }
+}
+
 macro_rules! part {
     ($path:literal) => {
         include_str!(concat!("../shaders/", $path))
@@ -37,50 +121,134 @@ macro_rules! part {
 impl Shader {
     /// The text that is given to the driver.
     pub(crate) fn source(&self, dialect: Dialect) -> String {
-        let mut parts = Vec::new();
+        let mut lines = Vec::new();
         if dialect == Dialect::Browser && self.shuffles() {
-            parts.push("enable subgroups;\n");
+            lines.push("enable subgroups;\n".to_string());
         }
-        parts.push(self.entry.source);
-        parts.extend([part!("shared/parameters.wgsl"), part!("shared/walk.wgsl")]);
-        parts.push(if self.in_place {
-            part!("shared/bindings_in_place.wgsl")
-        } else {
-            part!("shared/bindings_apart.wgsl")
-        });
-        parts.push(match self.dtype {
-            _ => part!("dtypes/f32.wgsl"),
-        });
+        let mut parts = vec![self.entry.source, part!("shared/parameters.wgsl"), part!("shared/row.wgsl")];
+        parts.extend(self.storage());
         parts.extend([part!("shared/special_values.wgsl"), part!("shared/shifted.wgsl")]);
-        match self.precision {
-            Precision::Accurate if self.hide_intermediates => {
-                parts.extend([
-                    part!("shared/hide_intermediates.wgsl"),
-                    part!("shared/exponential_accurate.wgsl"),
-                ]);
+        parts.push(if self.adjusted {
+            part!("shared/adjusted_logits.wgsl")
+        } else {
+            part!("shared/plain_logits.wgsl")
+        });
+        parts.extend(self.exponential());
+        parts.extend(self.second_input());
+        if self.entry.role != Role::Check {
+            parts.extend(self.statistics());
+            if self.entry.role != Role::Statistics {
+                parts.extend(self.operation());
             }
-            Precision::Accurate => {
-                parts.extend([part!("shared/hide_nothing.wgsl"), part!("shared/exponential_accurate.wgsl")]);
-            }
-            Precision::Fast => parts.push(part!("shared/exponential_fast.wgsl")),
+            lines.extend(self.geometry.held.map(|held| format!("const HELD: u32 = {held}u;\n")));
         }
-        if self.entry.role == Role::Check {
-            return parts.join("\n");
-        }
+        lines.extend(parts.into_iter().map(String::from));
+        lines.extend(self.dtype_lines());
+        lines.join("\n")
+    }
 
-        let held = self.geometry.held.map(|held| format!("const HELD: u32 = {held}u;\n"));
-        parts.push(part!("shared/statistics.wgsl"));
-        match &held {
-            Some(line) => parts.extend([line.as_str(), part!("shared/row_held.wgsl")]),
-            None => parts.push(part!("shared/row_streamed.wgsl")),
+    /// Bindings, and the dtypes that go through them.
+    fn storage(&self) -> Vec<&'static str> {
+        let shared_words = self.dtypes.result.bytes() == 2;
+        let bindings = match (self.in_place, shared_words) {
+            (false, false) => part!("shared/bindings_apart.wgsl"),
+            (false, true) => part!("shared/bindings_apart_shared_words.wgsl"),
+            (true, false) => part!("shared/bindings_in_place.wgsl"),
+            (true, true) => part!("shared/bindings_in_place_shared_words.wgsl"),
+        };
+        let Dtypes { logits, result, operand } = self.dtypes;
+        let mut dtypes = vec![logits, result];
+        dtypes.extend(operand);
+        let of = |dtype| match dtype {
+            Dtype::F16 => part!("dtypes/f16.wgsl"),
+            Dtype::Bf16 => part!("dtypes/bf16.wgsl"),
+            Dtype::F32 | Dtype::F64 => part!("dtypes/f32.wgsl"),
+        };
+        let used = Dtype::ON_GPU.into_iter().filter(|dtype| dtypes.contains(dtype)).map(of);
+        std::iter::once(bindings).chain(used).collect()
+    }
+
+    /// Through which dtype each buffer is read and written.
+    fn dtype_lines(&self) -> Vec<String> {
+        let Dtypes { logits, result, operand } = self.dtypes;
+        let load = |what: &str, dtype: Dtype| {
+            format!(
+                "fn load_{what}(element: u32) -> u32 {{ \
+                 return {dtype}_loaded({what}_word({dtype}_word(element)), element); }}\n"
+            )
+        };
+        let mut lines = vec![load("logits", logits)];
+        lines.extend(operand.map(|dtype| load("operand", dtype)));
+        let store = if result.bytes() == 2 { "store_half" } else { "store_word" };
+        lines.push(format!("fn stored(bits: u32) -> u32 {{ return {result}_stored(bits); }}\n"));
+        lines.push(format!(
+            "fn store_result(element: u32, bits: u32) {{ {store}(element, stored(bits)); }}\n"
+        ));
+        lines
+    }
+
+    fn exponential(&self) -> Vec<&'static str> {
+        match (self.given, self.precision) {
+            (Given::Probabilities, _) => vec![part!("shared/probabilities_given.wgsl")],
+            (_, Precision::Accurate) if self.hide_intermediates => {
+                vec![part!("shared/hide_intermediates.wgsl"), part!("shared/exponential_accurate.wgsl")]
+            }
+            (_, Precision::Accurate) => {
+                vec![part!("shared/hide_nothing.wgsl"), part!("shared/exponential_accurate.wgsl")]
+            }
+            (_, Precision::Fast) => vec![part!("shared/exponential_fast.wgsl")],
         }
+    }
+
+    /// What is read beside the logits.
+    fn second_input(&self) -> Vec<&'static str> {
+        let sums = Sums::of(self.op);
+        let mut parts = Vec::new();
+        match (self.dtypes.operand, self.geometry.held) {
+            (None, _) => parts.push(part!("shared/no_operand.wgsl")),
+            (Some(_), Some(_)) => {
+                parts.extend([part!("shared/operand.wgsl"), part!("shared/operand_held.wgsl")]);
+            }
+            (Some(_), None) => {
+                parts.extend([part!("shared/operand.wgsl"), part!("shared/operand_streamed.wgsl")]);
+            }
+        }
+        parts.push(match (sums, self.dtypes.operand) {
+            (Sums::Loss, None) => part!("shared/targets.wgsl"),
+            (Sums::Loss, Some(_)) => part!("shared/target_probabilities.wgsl"),
+            _ => part!("shared/no_targets.wgsl"),
+        });
+        parts.push(match sums {
+            Sums::Weighted => part!("shared/weights_count.wgsl"),
+            _ => part!("shared/everything_counts.wgsl"),
+        });
+        parts
+    }
+
+    /// How the lanes of a row find what has to be known of it.
+    fn statistics(&self) -> Vec<&'static str> {
+        let mut parts = vec![part!("shared/statistics.wgsl")];
+        parts.push(match Sums::of(self.op) {
+            Sums::Terms => part!("shared/sums_of_terms.wgsl"),
+            Sums::Products => part!("shared/sums_with_products.wgsl"),
+            Sums::Operand => part!("shared/sums_with_operand.wgsl"),
+            Sums::Weighted => part!("shared/sums_of_weighted_terms.wgsl"),
+            Sums::Loss => part!("shared/sums_of_loss.wgsl"),
+        });
+        parts.push(match self.geometry.held {
+            Some(_) => part!("shared/row_held.wgsl"),
+            None => part!("shared/row_streamed.wgsl"),
+        });
         match self.geometry.meeting {
             Meeting::Alone => parts.push(part!("shared/column_statistics.wgsl")),
             Meeting::Subgroup => parts.push(part!("shared/reduce_subgroup.wgsl")),
             Meeting::Workgroup => parts.push(part!("shared/reduce_workgroup.wgsl")),
             Meeting::WorkgroupBySubgroups { .. } => {
-                parts.push(part!("shared/reduce_workgroup_by_subgroups.wgsl"))
+                parts.push(part!("shared/reduce_workgroup_by_subgroups.wgsl"));
             }
+        }
+        if self.shuffles() {
+            parts.push(part!("shared/shuffled_sums.wgsl"));
         }
         if self.geometry.meeting != Meeting::Alone {
             parts.push(part!("shared/row_statistics.wgsl"));
@@ -88,26 +256,50 @@ impl Shader {
         if self.entry.role != Role::Whole {
             parts.push(part!("shared/partial_statistics.wgsl"));
         }
-        if self.entry.role != Role::Statistics {
-            let (of_the_row, op) = match self.op {
-                Op::Softmax => (part!("shared/probability.wgsl"), part!("ops/softmax.wgsl")),
-                Op::LogSoftmax => (part!("shared/logarithm.wgsl"), part!("ops/log_softmax.wgsl")),
-                Op::LogSumExp => (part!("shared/logarithm.wgsl"), part!("ops/log_sum_exp.wgsl")),
-                Op::Jacobian => (part!("shared/probability.wgsl"), part!("ops/jacobian.wgsl")),
-                Op::LogSoftmaxJacobian => {
-                    (part!("shared/probability.wgsl"), part!("ops/log_softmax_jacobian.wgsl"))
-                }
-                _ => (part!("shared/probability.wgsl"), part!("ops/softmax.wgsl")),
-            };
-            parts.extend([of_the_row, op]);
-            match self.op.output() {
-                Output::PerElement => parts.push(part!("shared/output_per_element.wgsl")),
-                Output::PerRow | Output::TwoPerRow => parts.push(part!("shared/output_per_row.wgsl")),
-                // The kernel writes pairs itself.
-                Output::PerPair => {}
-            }
+        let needs_logarithm = self.entry.role == Role::Statistics && Sums::of(self.op) == Sums::Loss;
+        if needs_logarithm {
+            parts.extend([part!("shared/logarithm.wgsl"), part!("shared/log_of_sum.wgsl")]);
         }
-        parts.join("\n")
+        parts
+    }
+
+    /// What is done with a row whose statistics are known.
+    fn operation(&self) -> Vec<&'static str> {
+        let probability = part!("shared/probability.wgsl");
+        let logarithm = part!("shared/logarithm.wgsl");
+        let of_sum = part!("shared/log_of_sum.wgsl");
+        let weighted = part!("shared/weighted_logarithm.wgsl");
+        let mut parts = match self.op {
+            Op::Softmax => vec![probability, part!("ops/softmax.wgsl")],
+            Op::LogSoftmax => vec![logarithm, of_sum, part!("ops/log_softmax.wgsl")],
+            Op::LogSumExp => vec![logarithm, of_sum, part!("ops/log_sum_exp.wgsl")],
+            Op::Jacobian => vec![probability, part!("ops/jacobian.wgsl")],
+            Op::LogSoftmaxJacobian => vec![probability, part!("ops/log_softmax_jacobian.wgsl")],
+            Op::Vjp | Op::Jvp => vec![probability, part!("ops/vjp.wgsl")],
+            Op::LogSoftmaxVjp => vec![probability, part!("ops/log_softmax_vjp.wgsl")],
+            Op::LogSoftmaxJvp => vec![probability, part!("ops/log_softmax_jvp.wgsl")],
+            Op::WeightedLogSumExp => vec![logarithm, weighted, part!("ops/weighted_log_sum_exp.wgsl")],
+            Op::SignedLogSumExp => vec![logarithm, weighted, part!("ops/signed_log_sum_exp.wgsl")],
+            Op::CrossEntropy | Op::CrossEntropyGradient => {
+                vec![probability, logarithm, of_sum, part!("ops/cross_entropy.wgsl")]
+            }
+        };
+        parts.push(match self.op {
+            _ if self.op.is_loss() => part!("shared/row_values.wgsl"),
+            _ => part!("shared/no_row_values.wgsl"),
+        });
+        match self.op.output() {
+            Output::PerElement if self.dtypes.result.bytes() == 2 => {
+                parts.push(part!("shared/output_per_element_shared_words.wgsl"));
+            }
+            Output::PerElement => parts.push(part!("shared/output_per_element.wgsl")),
+            Output::PerRow if self.op.is_loss() => parts.push(part!("shared/output_row_values.wgsl")),
+            Output::PerRow => parts.push(part!("shared/output_per_row.wgsl")),
+            Output::TwoPerRow => parts.push(part!("shared/output_two_per_row.wgsl")),
+            // The kernel writes pairs itself.
+            Output::PerPair => {}
+        }
+        parts
     }
 
     /// The values of the shader's `override` constants.
@@ -126,19 +318,29 @@ impl Shader {
     /// A name that tells the shader's text apart from every other one.
     pub(crate) fn name(&self) -> String {
         let mut name = self.entry.name.to_string();
-        if !matches!(self.entry.role, Role::Statistics | Role::Check) {
-            name = format!("{name}.{}", self.op);
+        match self.entry.role {
+            Role::Check => {}
+            Role::Statistics => name.extend(Sums::of(self.op).name().map(|sums| format!(".{sums}"))),
+            // The Jacobian of softmax is symmetric: one text for both products with it.
+            Role::Whole | Role::Write if self.op == Op::Jvp => name = format!("{name}.{}", Op::Vjp),
+            Role::Whole | Role::Write => name = format!("{name}.{}", self.op),
         }
-        name = format!("{name}.{}", self.dtype);
+        let Dtypes { logits, result, operand } = self.dtypes;
+        name = format!("{name}.{logits}");
+        let held = self.geometry.held;
         let variants = [
-            (self.precision == Precision::Fast, "fast".to_string()),
-            (self.hide_intermediates && self.precision == Precision::Accurate, "hidden".to_string()),
-            (self.in_place, "in_place".to_string()),
-            (self.geometry.held.is_some(), format!("held_{}", self.geometry.held.unwrap_or(0))),
-            (matches!(self.geometry.meeting, Meeting::Workgroup), "workgroup_memory".to_string()),
-            (matches!(self.geometry.meeting, Meeting::WorkgroupBySubgroups { .. }), "shuffles".to_string()),
+            (operand.is_some_and(|operand| operand != logits || self.op.is_loss()), operand.map(|operand| format!("with_{operand}"))),
+            (result != logits, Some(format!("to_{result}"))),
+            (self.adjusted, Some("adjusted".to_string())),
+            (self.given == Given::Probabilities, Some("given".to_string())),
+            (self.precision == Precision::Fast, Some("fast".to_string())),
+            (self.hide_intermediates && self.precision == Precision::Accurate, Some("hidden".to_string())),
+            (self.in_place, Some("in_place".to_string())),
+            (true, held.map(|held| format!("held_{held}"))),
+            (matches!(self.geometry.meeting, Meeting::Workgroup), Some("workgroup_memory".to_string())),
+            (matches!(self.geometry.meeting, Meeting::WorkgroupBySubgroups { .. }), Some("shuffles".to_string())),
         ];
-        for (_, variant) in variants.into_iter().filter(|(applies, _)| *applies) {
+        for variant in variants.into_iter().filter_map(|(applies, variant)| variant.filter(|_| applies)) {
             name = format!("{name}.{variant}");
         }
         name
@@ -161,8 +363,11 @@ pub struct ShaderText {
     pub source: String,
 }
 
-/// Every shader that this crate gives to a driver, whatever the device: for reading, for other compilers,
+/// The shaders that this crate gives to a driver, whatever the device: for reading, for other compilers,
 /// for use elsewhere.
+///
+/// Every kernel with every operation: with each number of logits that a lane may hold in the plain form, and with one
+/// such number in all other variants (masks, dtypes and their mixtures, precision, in place).
 ///
 /// ```
 /// use wgpu_softmax::{Dialect, shaders};
@@ -170,54 +375,105 @@ pub struct ShaderText {
 /// assert!(all.iter().any(|shader| shader.name == "workgroup_per_row.softmax.f32.held_8.shuffles"));
 /// ```
 pub fn shaders(dialect: Dialect) -> Vec<ShaderText> {
-    let mut texts: Vec<ShaderText> = Vec::new();
+    let mut texts = Vec::new();
+    let mut names = std::collections::HashSet::new();
     for shader in every_shader() {
         let name = shader.name();
-        if !texts.iter().any(|text| text.name == name) {
+        if names.insert(name.clone()) {
             texts.push(ShaderText { name, entry_point: shader.entry.name, source: shader.source(dialect) });
         }
     }
     texts
 }
 
-/// Every combination of what a shader is made of.
+/// Every kernel, operation and geometry, in the variants that make sense.
 fn every_shader() -> Vec<Shader> {
     let mut shaders = Vec::new();
-    for entry in crate::kernels::ENTRIES {
-        for op in Op::ALL {
-            for (precision, hide_intermediates) in
-                [(Precision::Accurate, false), (Precision::Accurate, true), (Precision::Fast, false)]
-            {
-                for in_place in [false, true] {
-                    let pairs = op.output() == Output::PerPair;
-                    let pointless = match entry.role {
-                        Role::Check => precision == Precision::Fast || in_place,
-                        Role::Statistics => pairs,
-                        Role::Whole | Role::Write => {
-                            (in_place && op.output() != Output::PerElement)
-                                || pairs != (entry.name == crate::kernels::jacobian::ENTRY.name)
-                        }
-                    };
-                    if pointless {
-                        continue;
-                    }
-                    for geometry in crate::kernels::geometries(entry) {
-                        let dtype = Dtype::F32;
-                        shaders.push(Shader {
-                            entry,
-                            op,
-                            dtype,
-                            precision,
-                            geometry,
-                            in_place,
-                            hide_intermediates,
-                        });
-                    }
-                }
+    let ops = Op::ALL.into_iter().chain([Op::CrossEntropy, Op::CrossEntropyGradient]);
+    for (entry, op) in crate::kernels::ENTRIES.into_iter().flat_map(|entry| ops.clone().map(move |op| (entry, op))) {
+        let pairs = op.output() == Output::PerPair;
+        let pointless = match entry.role {
+            Role::Check => op != Op::Softmax,
+            Role::Statistics => pairs,
+            Role::Whole | Role::Write => pairs != (entry.name == crate::kernels::jacobian::ENTRY.name),
+        };
+        if pointless {
+            continue;
+        }
+        for geometry in crate::kernels::geometries(entry) {
+            let plain = Shader {
+                entry,
+                op,
+                dtypes: Dtypes::same(op, Dtype::F32),
+                precision: Precision::Accurate,
+                given: Given::Logits,
+                geometry,
+                in_place: false,
+                adjusted: false,
+                hide_intermediates: false,
+            };
+            // How many logits are held is one line of the text: one number stands for all.
+            let stands_for_all = matches!(geometry.held, Some(4) | None);
+            let weighted = Sums::of(op) == Sums::Weighted;
+            match stands_for_all {
+                true => shaders.extend(variants(&plain)),
+                false => shaders.push(Shader { adjusted: weighted, ..plain }),
             }
         }
     }
     shaders
+}
+
+/// A shader of f32, and what else it comes as.
+fn variants(plain: &Shader) -> Vec<Shader> {
+    let mut variants = vec![*plain];
+    let each = |variants: &mut Vec<Shader>, change: &dyn Fn(&mut Shader)| {
+        let changed: Vec<Shader> = variants.iter().map(|shader| {
+            let mut shader = *shader;
+            change(&mut shader);
+            shader
+        }).collect();
+        variants.extend(changed);
+    };
+    if plain.op.is_loss() {
+        each(&mut variants, &|shader| shader.dtypes.operand = Some(shader.dtypes.logits));
+    }
+    if plain.entry.role == Role::Check {
+        variants.push(Shader { hide_intermediates: true, ..*plain });
+        return variants;
+    }
+    each(&mut variants, &|shader| shader.adjusted = true);
+    if Op::PRODUCTS.contains(&plain.op) {
+        variants.push(Shader { given: Given::Probabilities, ..*plain });
+    }
+    if Sums::of(plain.op) == Sums::Weighted {
+        variants.retain(|shader| shader.adjusted);
+    }
+    let mut precisions = variants.clone();
+    precisions.retain(|shader| shader.given == Given::Logits);
+    variants.extend(precisions.iter().map(|shader| Shader { precision: Precision::Fast, ..*shader }));
+    variants.extend(precisions.iter().map(|shader| Shader { hide_intermediates: true, ..*shader }));
+    if plain.op.output() == Output::PerElement {
+        each(&mut variants, &|shader| shader.in_place = true);
+    }
+    let of_f32 = variants.clone();
+    let accurate =
+        |shader: &&Shader| shader.precision == Precision::Accurate && !shader.hide_intermediates;
+    for shader in of_f32.iter().filter(accurate) {
+        for dtype in [Dtype::F16, Dtype::Bf16] {
+            let operand = shader.dtypes.operand.map(|_| dtype);
+            let mut dtypes = vec![Dtypes { logits: dtype, result: dtype, operand }];
+            if !shader.in_place {
+                dtypes.push(Dtypes { logits: dtype, ..shader.dtypes });
+                dtypes.push(Dtypes { result: dtype, ..shader.dtypes });
+            }
+            if operand.is_some() {
+                dtypes.push(Dtypes { operand, ..shader.dtypes });
+            }
+            variants.extend(dtypes.into_iter().map(|dtypes| Shader { dtypes, ..*shader }));
+        }
+    }
+    variants
 }
 
 #[cfg(test)]
@@ -229,10 +485,14 @@ mod tests {
         let mut sources = std::collections::HashMap::new();
         for shader in every_shader() {
             let source = shader.source(Dialect::Native);
-            assert_eq!(sources.entry(shader.name()).or_insert_with(|| source.clone()), &source);
+            assert_eq!(sources.entry(shader.name()).or_insert_with(|| source.clone()), &source, "{}", shader.name());
         }
-        let different: std::collections::HashSet<_> = sources.values().collect();
-        assert_eq!(different.len(), sources.len());
+        println!("{} shaders", sources.len());
+        let mut names = std::collections::HashMap::new();
+        for (name, source) in &sources {
+            let other = names.insert(source, name);
+            assert!(other.is_none(), "{name} and {other:?} are one text");
+        }
     }
 
     #[test]

@@ -269,7 +269,7 @@ impl<'a> CrossEntropy<'a> {
             let (what, value) = ("the z-loss coefficient", self.z_loss.to_string());
             return Err(Error::LossParameter { what, value, allowed: "a finite number" });
         }
-        let adjustment = self.adjustment.resolve(self.shape, &arrangement)?;
+        let adjustment = self.adjustment.resolve(self.shape, &arrangement, self.logits.dtype().computed())?;
         let mut loss = ArrangedLoss {
             logits: self.logits,
             targets: self.targets,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::assemble::Shader;
 use crate::pipelines::{Pipeline, binding, storage_bindings};
-use crate::plan::{Dispatch, Parameters, Stage};
+use crate::plan::{Dispatch, Job, Parameters, Stage};
 use crate::{Dtype, Error, Gpu, Op, Options, Output, Plan, Result, Rows};
 
 /// An operation that is ready to be recorded, any number of times.
@@ -43,11 +43,36 @@ struct Step {
     grid: [u32; 2],
 }
 
-/// The buffers of an operation.
+/// The buffer ranges of a job.
 #[derive(Clone, Copy)]
-enum Operands<'a> {
-    Apart { logits: wgpu::BufferSlice<'a>, result: wgpu::BufferSlice<'a> },
-    InPlace { logits: wgpu::BufferSlice<'a> },
+pub(crate) struct Ranges<'a> {
+    pub(crate) logits: wgpu::BufferSlice<'a>,
+    /// `None` where the result overwrites the logits, or there is none.
+    pub(crate) result: Option<wgpu::BufferSlice<'a>>,
+    /// The operand, or target probabilities.
+    pub(crate) operand: Option<wgpu::BufferSlice<'a>>,
+    pub(crate) labels: Option<wgpu::BufferSlice<'a>>,
+    pub(crate) mask: Option<wgpu::BufferSlice<'a>>,
+    pub(crate) class_weights: Option<wgpu::BufferSlice<'a>>,
+    pub(crate) per_row: Option<wgpu::BufferSlice<'a>>,
+    pub(crate) additive_mask: Option<wgpu::BufferSlice<'a>>,
+    pub(crate) row_values: Option<wgpu::BufferSlice<'a>>,
+}
+
+impl<'a> Ranges<'a> {
+    pub(crate) fn of(logits: wgpu::BufferSlice<'a>, result: Option<wgpu::BufferSlice<'a>>) -> Self {
+        Ranges {
+            logits,
+            result,
+            operand: None,
+            labels: None,
+            mask: None,
+            class_weights: None,
+            per_row: None,
+            additive_mask: None,
+            row_values: None,
+        }
+    }
 }
 
 impl Prepared {
@@ -59,7 +84,7 @@ impl Prepared {
     /// Records the operation as one compute pass.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         let descriptor =
-            wgpu::ComputePassDescriptor { label: Some(self.plan.op.name()), timestamp_writes: None };
+            wgpu::ComputePassDescriptor { label: Some(self.plan.job.op.name()), timestamp_writes: None };
         self.record_in_pass(&mut encoder.begin_compute_pass(&descriptor));
     }
 
@@ -108,13 +133,8 @@ impl Gpu {
         result: wgpu::BufferSlice<'_>,
         options: &Options,
     ) -> Result<Prepared> {
-        if logits.buffer() == result.buffer() {
-            return Err(Error::SameBuffer);
-        }
-        let plan = Plan::with_result(op, Dtype::F32, rows, result_rows, options, self.capabilities())?;
-        check_range("logits", logits, rows)?;
-        check_range("result", result, result_rows)?;
-        self.prepare_plan(plan, Operands::Apart { logits, result })
+        let job = Job::plain(op, Dtype::F32, rows, result_rows, options);
+        self.prepare_job(job, Ranges::of(logits, Some(result)))
     }
 
     /// Prepares `op` so that its result overwrites the logits.
@@ -128,43 +148,66 @@ impl Gpu {
         logits: wgpu::BufferSlice<'_>,
         options: &Options,
     ) -> Result<Prepared> {
-        if op.output() != Output::PerElement {
-            return Err(Error::NotInPlace { op });
-        }
-        let plan = Plan::with_result(op, Dtype::F32, rows, rows, options, self.capabilities())?;
-        check_range("logits", logits, rows)?;
-        self.prepare_plan(plan, Operands::InPlace { logits })
+        self.prepare_job(Job::plain(op, Dtype::F32, rows, rows, options), Ranges::of(logits, None))
     }
 
-    fn prepare_plan(&self, plan: Plan, operands: Operands<'_>) -> Result<Prepared> {
+    /// Prepares a job for its buffers; in place where it has a result and that has no buffer.
+    pub(crate) fn prepare_job(&self, job: Job, ranges: Ranges<'_>) -> Result<Prepared> {
+        let op = job.op;
+        match ranges.result {
+            None if job.writes_result() && op.output() != Output::PerElement => {
+                return Err(Error::NotInPlace { op });
+            }
+            Some(result) if result.buffer() == ranges.logits.buffer() => return Err(Error::SameBuffer),
+            _ => {}
+        }
+        let plan = Plan::of(job, self.capabilities())?;
+        check_range("logits", ranges.logits, &job.rows, job.dtypes.logits)?;
+        if let Some(result) = ranges.result {
+            check_range("result", result, &job.result, job.dtypes.result)?;
+        }
+        match (job.dtypes.operand, ranges.operand) {
+            (Some(dtype), Some(operand)) => check_range("second operand's", operand, &job.operand, dtype)?,
+            (Some(_), None) => {
+                let needed = op.operand().map_or("target probabilities", crate::Operand::name);
+                return Err(Error::OperandMissing { op, needed });
+            }
+            _ => {}
+        }
         self.guarded(|| {
-            let steps = if plan.dispatches.is_empty() { Vec::new() } else { self.steps(&plan, operands) };
+            let steps = if plan.dispatches.is_empty() { Vec::new() } else { self.steps(&plan, ranges) };
             Ok(Prepared { steps, plan })
         })
     }
 
-    fn steps(&self, plan: &Plan, operands: Operands<'_>) -> Vec<Step> {
+    fn steps(&self, plan: &Plan, ranges: Ranges<'_>) -> Vec<Step> {
         let device = self.device();
-        let in_place = matches!(operands, Operands::InPlace { .. });
+        let in_place = ranges.result.is_none() && plan.job.writes_result();
         let stages: Vec<(Shader, Arc<Pipeline>)> = (plan.stages.iter())
             .map(|stage| {
-                let shader = self.shader(plan.op, &plan.options, stage, in_place);
+                let shader = self.shader(&plan.job, stage, in_place);
                 (shader, self.pipelines().of(device, &shader))
             })
             .collect();
+        // For the logits of rows without classes, and for masks that there are none of: a binding is never
+        // empty.
+        let stand_in = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("stand-in"),
+            size: 16,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        });
         let partials = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("partial statistics"),
-            // Also what stands in for the logits of rows without classes: a binding is never empty.
             size: plan.partial_bytes.max(16),
             usage: wgpu::BufferUsages::STORAGE,
             mapped_at_creation: false,
         });
         let windows: Vec<_> =
-            (plan.dispatches.iter()).map(|dispatch| self.windows_of(dispatch, operands, &partials)).collect();
+            (plan.dispatches.iter()).map(|dispatch| self.windows_of(plan, dispatch, ranges, &stand_in)).collect();
         let parameters: Vec<Parameters> = windows.iter().map(|(parameters, _)| *parameters).collect();
         let stride = (size_of::<Parameters>() as u64).next_multiple_of(self.capabilities().uniform_alignment);
         let uniforms = uniform_buffer(device, &parameters, stride);
-
         (plan.dispatches.iter().zip(&windows).enumerate())
             .map(|(index, (dispatch, (_, buffers)))| {
                 let (shader, pipeline) = &stages[dispatch.stage];
@@ -181,11 +224,18 @@ impl Gpu {
                     resource: wgpu::BindingResource::Buffer(match place {
                         binding::LOGITS => buffers.logits.clone(),
                         binding::RESULT => buffers.result.clone(),
+                        binding::OPERAND if plan.job.dtypes.operand.is_some() => buffers.operand.clone(),
+                        binding::OPERAND => whole(&stand_in, ranges.labels),
+                        binding::MASK => whole(&stand_in, ranges.mask),
+                        binding::CLASS_WEIGHTS => whole(&stand_in, ranges.class_weights),
+                        binding::PER_ROW => whole(&stand_in, ranges.per_row),
+                        binding::ADDITIVE_MASK => whole(&stand_in, ranges.additive_mask),
+                        binding::ROW_VALUES => whole(&stand_in, ranges.row_values),
                         _ => partials.as_entire_buffer_binding(),
                     }),
                 }));
                 let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: Some(plan.op.name()),
+                    label: Some(plan.job.op.name()),
                     layout: &pipeline.bindings,
                     entries: &entries,
                 });
@@ -194,14 +244,16 @@ impl Gpu {
             .collect()
     }
 
-    pub(crate) fn shader(&self, op: Op, options: &Options, stage: &Stage, in_place: bool) -> Shader {
+    pub(crate) fn shader(&self, job: &Job, stage: &Stage, in_place: bool) -> Shader {
         Shader {
             entry: stage.entry,
-            op,
-            dtype: Dtype::F32,
-            precision: options.precision,
+            op: job.op,
+            dtypes: job.dtypes,
+            precision: job.options.precision,
+            given: job.options.given,
             geometry: stage.geometry,
             in_place,
+            adjusted: job.is_adjusted(),
             hide_intermediates: self.capabilities().hide_intermediates,
         }
     }
@@ -209,36 +261,60 @@ impl Gpu {
     /// Where a dispatch's windows lie in the buffers, and its parameters with where they start.
     fn windows_of<'a>(
         &self,
+        plan: &Plan,
         dispatch: &Dispatch,
-        operands: Operands<'a>,
+        ranges: Ranges<'a>,
         stand_in: &'a wgpu::Buffer,
     ) -> (Parameters, Windows<'a>) {
-        let (logits, result) = match operands {
-            Operands::Apart { logits, result } => (logits, result),
-            Operands::InPlace { logits } => (logits, logits),
-        };
+        let dtypes = plan.job.dtypes;
         let alignment = self.capabilities().binding_alignment;
-        let window = |slice: wgpu::BufferSlice<'a>, elements: &std::ops::Range<u64>| {
+        let window = |slice: wgpu::BufferSlice<'a>, elements: &std::ops::Range<u64>, dtype: Dtype| {
             if elements.is_empty() {
                 return (0, stand_in.as_entire_buffer_binding());
             }
-            let bytes = Dtype::F32.bytes();
+            let bytes = dtype.bytes();
             let first = slice.offset() + elements.start * bytes;
             let end = slice.offset() + elements.end * bytes;
             let offset = first - first % alignment;
-            let size = std::num::NonZeroU64::new(end - offset);
+            // Bindings are made of whole words.
+            let size = std::num::NonZeroU64::new((end - offset).next_multiple_of(4));
             let start = ((first - offset) / bytes) as u32;
             (start, wgpu::BufferBinding { buffer: slice.buffer(), offset, size })
         };
-        let (logits_start, logits) = window(logits, &dispatch.logits);
-        let (result_start, result) = window(result, &dispatch.result);
-        (Parameters { logits_start, result_start, ..dispatch.parameters }, Windows { logits, result })
+        let (logits_start, logits) = window(ranges.logits, &dispatch.logits, dtypes.logits);
+        let (result_start, result) =
+            window(ranges.result.unwrap_or(ranges.logits), &dispatch.result, dtypes.result);
+        let (operand_start, operand) = match (ranges.operand, dtypes.operand) {
+            (Some(operand), Some(dtype)) => window(operand, &dispatch.operand, dtype),
+            _ => (0, stand_in.as_entire_buffer_binding()),
+        };
+        let [logits_skipped, result_skipped, operand_skipped] = dispatch.skipped;
+        let parameters = Parameters {
+            logits_start: logits_start.wrapping_sub(logits_skipped),
+            result_start: result_start.wrapping_sub(result_skipped),
+            operand_start: operand_start.wrapping_sub(operand_skipped),
+            ..dispatch.parameters
+        };
+        (parameters, Windows { logits, result, operand })
     }
 }
 
 struct Windows<'a> {
     logits: wgpu::BufferBinding<'a>,
     result: wgpu::BufferBinding<'a>,
+    operand: wgpu::BufferBinding<'a>,
+}
+
+/// All of a range, or what stands in for one that there is not.
+fn whole<'a>(stand_in: &'a wgpu::Buffer, range: Option<wgpu::BufferSlice<'a>>) -> wgpu::BufferBinding<'a> {
+    match range {
+        Some(range) => wgpu::BufferBinding {
+            buffer: range.buffer(),
+            offset: range.offset(),
+            size: std::num::NonZeroU64::new(range.size()),
+        },
+        None => stand_in.as_entire_buffer_binding(),
+    }
 }
 
 /// One buffer for the parameters of all dispatches, `stride` bytes apart.
@@ -273,9 +349,9 @@ pub(crate) fn filled_buffer(
     buffer
 }
 
-/// Whether a buffer range can hold `rows` for a shader.
-fn check_range(what: &'static str, slice: wgpu::BufferSlice<'_>, rows: &Rows) -> Result<()> {
-    let bytes = Dtype::F32.bytes();
+/// Whether a buffer range can hold `rows` of elements of a type for a shader.
+fn check_range(what: &'static str, slice: wgpu::BufferSlice<'_>, rows: &Rows, dtype: Dtype) -> Result<()> {
+    let bytes = dtype.bytes();
     if !slice.buffer().usage().contains(wgpu::BufferUsages::STORAGE) {
         return Err(Error::BufferUsage { what, usage: "STORAGE" });
     }
@@ -285,6 +361,11 @@ fn check_range(what: &'static str, slice: wgpu::BufferSlice<'_>, rows: &Rows) ->
     let needed = rows.extent().saturating_mul(bytes);
     if needed > slice.size() {
         return Err(Error::BufferTooSmall { what, needed, actual: slice.size() });
+    }
+    // A word of which half is used has to be there as a whole.
+    let (end, there) = ((slice.offset() + needed).next_multiple_of(4), slice.buffer().size());
+    if end > there {
+        return Err(Error::BufferTooSmall { what, needed: end, actual: there });
     }
     Ok(())
 }

@@ -87,6 +87,7 @@ mod encode;
 mod engine;
 mod error;
 mod gpu;
+mod inputs;
 mod kernels;
 mod one_call;
 mod op;

@@ -32,6 +32,10 @@ pub enum Op {
     WeightedLogSumExp,
     /// log |Σ bₖ exp(xₖ)| for weights b, and the sum's sign (−1, 0 or 1): two values per row.
     SignedLogSumExp,
+    /// The loss of each row, and what else is wanted of it: computed by [`CrossEntropy`](crate::CrossEntropy).
+    CrossEntropy,
+    /// The same with its gradient, a value for every logit.
+    CrossEntropyGradient,
 }
 
 /// How much an operation writes.
@@ -70,7 +74,7 @@ impl Operand {
 }
 
 impl Op {
-    /// All operations, in the order of the documentation.
+    /// All operations that a [`Request`](crate::Request) computes, in the order of the documentation.
     pub const ALL: [Op; 11] = [
         Op::Softmax,
         Op::LogSoftmax,
@@ -105,6 +109,8 @@ impl Op {
             Op::LogSoftmaxJvp => "log-softmax-jvp",
             Op::WeightedLogSumExp => "weighted-logsumexp",
             Op::SignedLogSumExp => "signed-logsumexp",
+            Op::CrossEntropy => "cross-entropy",
+            Op::CrossEntropyGradient => "cross-entropy-gradient",
         }
     }
 
@@ -113,7 +119,8 @@ impl Op {
         match self {
             Op::Softmax | Op::LogSoftmax => Output::PerElement,
             Op::Vjp | Op::Jvp | Op::LogSoftmaxVjp | Op::LogSoftmaxJvp => Output::PerElement,
-            Op::LogSumExp | Op::WeightedLogSumExp => Output::PerRow,
+            Op::CrossEntropyGradient => Output::PerElement,
+            Op::LogSumExp | Op::WeightedLogSumExp | Op::CrossEntropy => Output::PerRow,
             Op::SignedLogSumExp => Output::TwoPerRow,
             Op::Jacobian | Op::LogSoftmaxJacobian => Output::PerPair,
         }
@@ -127,6 +134,11 @@ impl Op {
             Op::WeightedLogSumExp | Op::SignedLogSumExp => Some(Operand::Weights),
             _ => None,
         }
+    }
+
+    /// Whether it is a loss, which is computed by [`CrossEntropy`](crate::CrossEntropy).
+    pub fn is_loss(self) -> bool {
+        matches!(self, Op::CrossEntropy | Op::CrossEntropyGradient)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::assemble::{Dialect, Shader};
+use crate::Op;
 use crate::kernels::{Geometry, Role};
 
 /// Pipelines by the text and the constants of their shader.
@@ -24,6 +25,13 @@ pub(crate) mod binding {
     pub(crate) const LOGITS: u32 = 1;
     pub(crate) const RESULT: u32 = 2;
     pub(crate) const PARTIALS: u32 = 3;
+    /// Or labels.
+    pub(crate) const OPERAND: u32 = 4;
+    pub(crate) const MASK: u32 = 5;
+    pub(crate) const CLASS_WEIGHTS: u32 = 6;
+    pub(crate) const PER_ROW: u32 = 7;
+    pub(crate) const ADDITIVE_MASK: u32 = 8;
+    pub(crate) const ROW_VALUES: u32 = 9;
 }
 
 impl Pipelines {
@@ -38,10 +46,18 @@ impl Pipelines {
 /// Which bindings beside the parameters a shader uses, in the order of their places.
 pub(crate) fn storage_bindings(shader: &Shader) -> Vec<u32> {
     let role = shader.entry.role;
+    let (works, loss) = (role != Role::Check, shader.op.is_loss());
+    let writes = role != Role::Statistics;
     [
         (binding::LOGITS, true),
-        (binding::RESULT, role != Role::Statistics && !shader.in_place),
+        (binding::RESULT, writes && !shader.in_place && shader.op != Op::CrossEntropy),
         (binding::PARTIALS, matches!(role, Role::Statistics | Role::Write)),
+        (binding::OPERAND, works && (shader.dtypes.operand.is_some() || loss)),
+        (binding::MASK, shader.adjusted),
+        (binding::CLASS_WEIGHTS, works && loss),
+        (binding::PER_ROW, shader.adjusted),
+        (binding::ADDITIVE_MASK, shader.adjusted),
+        (binding::ROW_VALUES, works && writes && loss),
     ]
     .into_iter()
     .filter_map(|(place, used)| used.then_some(place))
@@ -59,7 +75,11 @@ impl Pipeline {
         };
         let mut entries = vec![entry(binding::PARAMETERS, wgpu::BufferBindingType::Uniform)];
         entries.extend(storage_bindings(shader).into_iter().map(|place| {
-            let read_only = place == binding::LOGITS && !shader.in_place;
+            let read_only = match place {
+                binding::LOGITS => !shader.in_place,
+                binding::RESULT | binding::PARTIALS | binding::ROW_VALUES => false,
+                _ => true,
+            };
             entry(place, wgpu::BufferBindingType::Storage { read_only })
         }));
         let bindings = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {

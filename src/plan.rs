@@ -13,10 +13,8 @@ use crate::kernels::{
     Entry, Geometry, Kernel, jacobian, lane_per_column, split_column_statistics, split_column_write,
     split_row_statistics, split_row_write, subgroup_per_row, workgroup_per_row,
 };
+use crate::assemble::{Dtypes, Sums};
 use crate::{Capabilities, Dtype, Error, Op, Options, Output, Result, Rows};
-
-/// Bytes of the statistics of one part of a row.
-const PARTIAL_BYTES: u64 = 16;
 
 /// More dispatches than this are a mistake in the shape rather than a plan.
 const MOST_DISPATCHES: u64 = 1 << 20;
@@ -33,17 +31,106 @@ pub(crate) struct Parameters {
     pub(crate) logits_pitch: u32,
     pub(crate) result_start: u32,
     pub(crate) result_pitch: u32,
+    pub(crate) operand_start: u32,
+    pub(crate) operand_pitch: u32,
     pub(crate) chunk: u32,
     pub(crate) chunks: u32,
     pub(crate) first_chunk: u32,
     pub(crate) chunks_here: u32,
-    pub(crate) grid_width: u32,
-    pub(crate) fully_masked: u32,
-    pub(crate) zero: u32,
-    pub(crate) across: u32,
     pub(crate) first_class: u32,
     pub(crate) end_class: u32,
+    pub(crate) first_slab: u32,
+    pub(crate) first_column: u32,
+    pub(crate) grid_width: u32,
+    pub(crate) across: u32,
+    pub(crate) fully_masked: u32,
+    pub(crate) zero: u32,
     pub(crate) unused: [u32; 2],
+    pub(crate) adjustment: AdjustmentParameters,
+    pub(crate) loss: LossParameters,
+}
+
+/// What becomes of the logits first; `Adjustment` in `parameters.wgsl`. Floats are their bits.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub(crate) struct AdjustmentParameters {
+    pub(crate) kinds: u32,
+    pub(crate) inverse_temperature: u32,
+    pub(crate) temperature_power: i32,
+    pub(crate) queries: u32,
+    pub(crate) causal_offset: i32,
+    pub(crate) window: u32,
+    pub(crate) origin_slab: u32,
+    pub(crate) origin_column: u32,
+    pub(crate) mask_start: u32,
+    pub(crate) additive_start: u32,
+    pub(crate) mask_digits: u32,
+    pub(crate) additive_digits: u32,
+    pub(crate) mask: [u32; 24],
+    pub(crate) additive: [u32; 24],
+}
+
+/// What a loss is made of; `Loss` in `parameters.wgsl`. Floats are their bits.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub(crate) struct LossParameters {
+    pub(crate) kept: u32,
+    pub(crate) spread: u32,
+    pub(crate) scale: u32,
+    pub(crate) z_scale: u32,
+    pub(crate) kinds: u32,
+    pub(crate) ignored_low: u32,
+    pub(crate) ignored_high: u32,
+    pub(crate) label_kind: u32,
+    pub(crate) losses_at: u32,
+    pub(crate) log_sum_exp_at: u32,
+    pub(crate) label_log_probability_at: u32,
+    pub(crate) entropy_at: u32,
+    pub(crate) argmax_at: u32,
+    pub(crate) unused: [u32; 3],
+}
+
+/// What is planned: an operation over rows, with the layout and the type of all that it reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Job {
+    pub(crate) op: Op,
+    pub(crate) dtypes: Dtypes,
+    pub(crate) rows: Rows,
+    pub(crate) result: Rows,
+    pub(crate) operand: Rows,
+    pub(crate) options: Options,
+    pub(crate) adjustment: AdjustmentParameters,
+    pub(crate) loss: LossParameters,
+}
+
+impl Job {
+    /// `op` over `rows` of one type, with nothing besides.
+    pub(crate) fn plain(op: Op, dtype: Dtype, rows: &Rows, result: &Rows, options: &Options) -> Self {
+        Job {
+            op,
+            dtypes: Dtypes::same(op, dtype),
+            rows: *rows,
+            result: *result,
+            operand: *rows,
+            options: *options,
+            adjustment: AdjustmentParameters::default(),
+            loss: LossParameters::default(),
+        }
+    }
+
+    /// Whether the shader's logits are adjusted ones: also where weights remove them.
+    pub(crate) fn is_adjusted(&self) -> bool {
+        self.adjustment.kinds != 0 || Sums::of(self.op) == Sums::Weighted
+    }
+
+    /// Whether there are results beside values of rows.
+    pub(crate) fn writes_result(&self) -> bool {
+        self.op != Op::CrossEntropy
+    }
+
+    fn partial_bytes(&self) -> u64 {
+        4 * Sums::of(self.op).partial_words()
+    }
 }
 
 /// One dispatch of a plan: an entry point over one window.
@@ -57,6 +144,10 @@ pub(crate) struct Dispatch {
     pub(crate) logits: Range<u64>,
     /// Elements of the result's range that the window covers; empty where only statistics are written.
     pub(crate) result: Range<u64>,
+    /// Elements of the operand's range that the window covers; empty where there is none.
+    pub(crate) operand: Range<u64>,
+    /// Elements of a row before those that the windows of logits, result and operand start with.
+    pub(crate) skipped: [u32; 3],
     /// All but where the windows start in their bindings.
     pub(crate) parameters: Parameters,
 }
@@ -80,11 +171,7 @@ pub(crate) struct Stage {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Plan {
-    pub(crate) op: Op,
-    pub(crate) dtype: Dtype,
-    pub(crate) rows: Rows,
-    pub(crate) result: Rows,
-    pub(crate) options: Options,
+    pub(crate) job: Job,
     pub(crate) stages: Vec<Stage>,
     pub(crate) dispatches: Vec<Dispatch>,
     pub(crate) partial_bytes: u64,
@@ -131,29 +218,25 @@ impl Plan {
         options: &Options,
         capabilities: &Capabilities,
     ) -> Result<Plan> {
-        if dtype != Dtype::F32 {
+        Plan::of(Job::plain(op, dtype, rows, result, options), capabilities)
+    }
+
+    /// Plans a job.
+    pub(crate) fn of(job: Job, capabilities: &Capabilities) -> Result<Plan> {
+        let Job { op, dtypes, rows, result, operand, .. } = job;
+        let unsupported = [Some(dtypes.logits), Some(dtypes.result), dtypes.operand];
+        if let Some(dtype) = unsupported.into_iter().flatten().find(|dtype| *dtype == Dtype::F64) {
             return Err(Error::UnsupportedDtype { dtype, device: capabilities.name.clone() });
         }
-        let written = rows.result(op);
-        if (written.outer(), written.classes(), written.inner())
-            != (result.outer(), result.classes(), result.inner())
-        {
-            return Err(Error::ResultRowsMismatch {
-                expected: written.to_string(),
-                actual: result.to_string(),
-            });
-        }
+        check_same_rows(&rows.result(op), &result)?;
+        check_same_rows(&rows, &operand)?;
         check_32_bits("the number of classes in a row", rows.classes())?;
         check_32_bits("the distance between two classes of a row", rows.inner())?;
 
-        let (kernel, why) = choose(op, rows, options, capabilities);
-        let (stages, chunk) = lay_out(op, kernel, rows, capabilities)?;
+        let (kernel, why) = choose(&job, capabilities);
+        let (stages, chunk) = lay_out(&job, kernel, capabilities)?;
         let mut plan = Plan {
-            op,
-            dtype,
-            rows: *rows,
-            result: *result,
-            options: *options,
+            job,
             stages,
             dispatches: Vec::new(),
             partial_bytes: 0,
@@ -161,9 +244,9 @@ impl Plan {
             why,
             windows: 0,
             chunk,
-            chunks: chunked_classes(op, rows).div_ceil(chunk),
+            chunks: chunked_classes(op, &rows).div_ceil(chunk),
         };
-        if rows.count() > 0 && written.elements() > 0 {
+        if rows.count() > 0 && result.elements() > 0 {
             plan.cut(capabilities)?;
         }
         Ok(plan)
@@ -194,27 +277,34 @@ impl Plan {
         self.partial_bytes
     }
 
-    /// Bytes that have to be read and written at the least: each logit and each result once.
+    /// Bytes that have to be read and written at the least: each logit, each element beside it and each
+    /// result once.
     pub fn floor_bytes(&self) -> u64 {
         self.bytes_with(1)
     }
 
     fn bytes_with(&self, readings: u64) -> u64 {
-        let logits = self.rows.elements().saturating_mul(readings);
-        logits.saturating_add(self.result.elements()).saturating_mul(self.dtype.bytes())
+        let Job { dtypes, rows, result, .. } = &self.job;
+        let read = dtypes.logits.bytes() + dtypes.operand.map_or(0, Dtype::bytes);
+        let written = if self.job.writes_result() { dtypes.result.bytes() } else { 4 };
+        let read = rows.elements().saturating_mul(readings).saturating_mul(read);
+        read.saturating_add(result.elements().saturating_mul(written))
     }
 
     /// Bytes that the kernel asks the memory for; repeated readings may come from a cache.
     pub fn moved_bytes(&self) -> u64 {
         let held = self.stages.iter().all(|stage| stage.geometry.held.is_some());
-        let readings = match (held, self.op.output()) {
+        let again = u64::from(self.job.dtypes.result.bytes() == 2);
+        let readings = match (held, self.job.op.output()) {
             (held, Output::PerPair) => self.chunks * if held { 2 } else { 3 },
+            // Results that share words are finished by other lanes than have read their logits.
+            (true, Output::PerElement) => 1 + again,
             (true, _) => 1,
             (false, Output::PerElement) => 3,
             (false, Output::PerRow | Output::TwoPerRow) => 2,
         };
         let partials = if self.stages.len() == 2 {
-            self.rows.count().saturating_mul(self.chunks * PARTIAL_BYTES)
+            self.job.rows.count().saturating_mul(self.chunks * self.job.partial_bytes())
         } else {
             0
         };
@@ -223,13 +313,14 @@ impl Plan {
 
     /// Cuts the rows into windows, and the windows into dispatches.
     fn cut(&mut self, capabilities: &Capabilities) -> Result<()> {
-        let limit = capabilities.binding_elements(self.dtype.bytes());
-        let (classes, inner, outer) = (self.rows.classes(), self.rows.inner(), self.rows.outer());
-        let pitch = self.rows.pitch().max(self.result.pitch());
-        let partials_limit = capabilities.binding_bytes / PARTIAL_BYTES;
+        let Job { rows, result, operand, dtypes, .. } = self.job;
+        let limit = capabilities.binding_elements(dtypes.most_bytes());
+        let (classes, inner, outer) = (rows.classes(), rows.inner(), rows.outer());
+        let pitch = rows.pitch().max(result.pitch()).max(operand.pitch());
+        let partials_limit = capabilities.binding_bytes / self.job.partial_bytes();
         // Elements that a class of a slab takes in the larger one of the two buffers.
         let breadth = self.breadth();
-        let slab = (classes * inner).max(self.result.classes().saturating_mul(inner));
+        let slab = (classes * inner).max(result.classes().saturating_mul(inner));
 
         let mut windows = Vec::new();
         if slab <= limit {
@@ -256,7 +347,7 @@ impl Plan {
             if columns == 0 {
                 return Err(too_large(
                     "the statistics of one row",
-                    self.chunks * PARTIAL_BYTES,
+                    self.chunks * self.job.partial_bytes(),
                     capabilities.binding_bytes,
                 ));
             }
@@ -282,7 +373,7 @@ impl Plan {
     }
 
     fn breadth(&self) -> u64 {
-        if self.writes_pairs() { self.rows.classes() } else { self.rows.inner() }
+        if self.writes_pairs() { self.job.rows.classes() } else { self.job.rows.inner() }
     }
 
     /// Makes chunks so short that one fits a binding. A column whose chunk is wider than a binding needs
@@ -291,16 +382,16 @@ impl Plan {
     fn chunk_within(&mut self, limit: u64) {
         if self.chunk * self.breadth() > limit {
             self.chunk = (limit / self.breadth()).max(1);
-            self.chunks = chunked_classes(self.op, &self.rows).div_ceil(self.chunk);
+            self.chunks = chunked_classes(self.job.op, &self.job.rows).div_ceil(self.chunk);
         }
     }
 
     /// Slabs that the largest grid of this device serves.
     fn slabs_of_one_grid(&self, capabilities: &Capabilities) -> u64 {
         let groups = u64::from(capabilities.max_workgroups).pow(2);
-        let one = Window { slabs: 0..1, chunks: 0..self.chunks, columns: 0..self.rows.inner() };
+        let one = Window { slabs: 0..1, chunks: 0..self.chunks, columns: 0..self.job.rows.inner() };
         // Lanes are counted in 32 bits.
-        let most = (1u64 << 31) / (self.chunks.max(1) * self.rows.inner());
+        let most = (1u64 << 31) / (self.chunks.max(1) * self.job.rows.inner());
         let slabs = |stage: &Stage| groups * stage.geometry.rows_at_once() / self.tasks(&one);
         self.stages.iter().map(slabs).fold(most, u64::min)
     }
@@ -314,14 +405,15 @@ impl Plan {
     }
 
     fn writes_pairs(&self) -> bool {
-        self.op.output() == Output::PerPair
+        self.job.op.output() == Output::PerPair
     }
 
     /// The dispatches of windows that share their rows: every part's statistics, then every part's result.
     fn dispatch(&mut self, parts: &[Window], capabilities: &Capabilities) -> Result<()> {
         for stage in 0..self.stages.len() {
             let writes = stage + 1 == self.stages.len();
-            let once_per_row = writes && self.op.output() == Output::PerRow;
+            let once_per_row =
+                writes && matches!(self.job.op.output(), Output::PerRow | Output::TwoPerRow);
             for window in &parts[..if once_per_row { 1 } else { parts.len() }] {
                 let mut window = window.clone();
                 if once_per_row && self.stages.len() == 2 {
@@ -333,7 +425,7 @@ impl Plan {
                     (window.slabs.end - window.slabs.start, window.columns.end - window.columns.start);
                 if self.stages.len() == 2 {
                     self.partial_bytes =
-                        self.partial_bytes.max(slabs * self.chunks * columns * PARTIAL_BYTES);
+                        self.partial_bytes.max(slabs * self.chunks * columns * self.job.partial_bytes());
                 }
             }
         }
@@ -360,41 +452,64 @@ impl Plan {
         let one_slab = slabs == 1;
         let first_class = window.chunks.start * self.chunk;
         let classes =
-            (window.chunks.end * self.chunk).min(chunked_classes(self.op, &self.rows)) - first_class;
-        let row = self.rows.classes();
+            (window.chunks.end * self.chunk).min(chunked_classes(self.job.op, &self.job.rows)) - first_class;
+        let Job { op, rows, result: result_rows, operand: operand_rows, dtypes, .. } = &self.job;
+        let row = rows.classes();
         // A block of a Jacobian needs the whole row, and may start further down than the first block.
-        let (skipped, logits) = if self.writes_pairs() {
-            (self.rows.jacobian_rows().start, covered(&self.rows, window, 0, row))
-        } else {
-            (0, covered(&self.rows, window, first_class, classes))
+        let pairs = self.writes_pairs();
+        let of_pairs = if pairs { rows.jacobian_rows().start } else { 0 };
+        let (read_from, read) = if pairs { (0, row) } else { (first_class, classes) };
+        let operand = match dtypes.operand {
+            Some(_) => covered(operand_rows, window, read_from, read),
+            None => 0..0,
         };
-        let result = match self.op.output() {
-            _ if !writes => 0..0,
-            Output::PerElement => covered(&self.result, window, first_class, classes),
-            Output::PerRow => covered(&self.result, window, 0, 1),
-            Output::TwoPerRow => covered(&self.result, window, 0, 2),
-            Output::PerPair => covered(&self.result, window, first_class * row, classes * row),
+        let result = match op.output() {
+            _ if !writes || !self.job.writes_result() => 0..0,
+            Output::PerElement => covered(result_rows, window, first_class, classes),
+            Output::PerRow => covered(result_rows, window, 0, 1),
+            Output::TwoPerRow => covered(result_rows, window, 0, 2),
+            Output::PerPair => covered(result_rows, window, first_class * row, classes * row),
         };
+        let written_from = if op.output() == Output::PerElement { first_class } else { 0 };
+        // Counted modulo 2³², as the shaders do.
+        let skipped = [read_from, written_from, read_from].map(|class| (class * rows.inner()) as u32);
+        let pitch_of = |rows: &Rows| if one_slab { 0 } else { rows.pitch() as u32 };
         let parameters = Parameters {
             slabs: slabs as u32,
-            classes: self.rows.classes() as u32,
-            inner: self.rows.inner() as u32,
+            classes: row as u32,
+            inner: rows.inner() as u32,
             columns: columns as u32,
-            logits_pitch: if one_slab { 0 } else { self.rows.pitch() as u32 },
-            result_pitch: if one_slab { 0 } else { self.result.pitch() as u32 },
+            logits_pitch: pitch_of(rows),
+            result_pitch: pitch_of(result_rows),
+            operand_pitch: pitch_of(operand_rows),
             chunk: self.chunk as u32,
             chunks: self.chunks as u32,
             first_chunk: window.chunks.start as u32,
             chunks_here: (window.chunks.end - window.chunks.start) as u32,
+            first_class: (of_pairs + first_class) as u32,
+            end_class: (of_pairs + first_class + classes) as u32,
+            first_slab: window.slabs.start as u32,
+            first_column: window.columns.start as u32,
             grid_width: width as u32,
-            fully_masked: fully_masked_bits(self.op, &self.options),
             across: jacobian::across(row, self.stages[stage].geometry.lanes),
-            first_class: (skipped + first_class) as u32,
-            end_class: (skipped + first_class + classes) as u32,
+            fully_masked: fully_masked_bits(*op, &self.job.options),
+            adjustment: self.job.adjustment,
+            loss: self.job.loss,
             ..Parameters::default()
         };
-        Ok(Dispatch { stage, grid: [width as u32, height as u32], logits, result, parameters })
+        let grid = [width as u32, height as u32];
+        let logits = covered(rows, window, read_from, read);
+        Ok(Dispatch { stage, grid, logits, result, operand, skipped, parameters })
     }
+}
+
+fn check_same_rows(expected: &Rows, actual: &Rows) -> Result<()> {
+    if (expected.outer(), expected.classes(), expected.inner())
+        == (actual.outer(), actual.classes(), actual.inner())
+    {
+        return Ok(());
+    }
+    Err(Error::ResultRowsMismatch { expected: expected.to_string(), actual: actual.to_string() })
 }
 
 /// The classes that chunks are made of: all of a row's, or those whose rows of the Jacobian are asked for.
@@ -427,7 +542,8 @@ fn fully_masked_bits(op: Op, options: &Options) -> u32 {
 }
 
 /// The kernel for these rows, and why.
-fn choose(op: Op, rows: &Rows, options: &Options, capabilities: &Capabilities) -> (Kernel, String) {
+fn choose(job: &Job, capabilities: &Capabilities) -> (Kernel, String) {
+    let Job { op, rows, options, dtypes, .. } = job;
     let classes = rows.classes();
     if let Some(kernel) = options.kernel {
         return (kernel, "it was asked for".into());
@@ -438,7 +554,7 @@ fn choose(op: Op, rows: &Rows, options: &Options, capabilities: &Capabilities) -
     if classes == 0 {
         return (Kernel::LanePerColumn, "rows without classes have nothing to share".into());
     }
-    let limit = capabilities.binding_elements(Dtype::F32.bytes());
+    let limit = capabilities.binding_elements(dtypes.most_bytes());
     if classes * rows.inner() > limit {
         return (
             Kernel::SplitRow,
@@ -496,7 +612,8 @@ fn choose(op: Op, rows: &Rows, options: &Options, capabilities: &Capabilities) -
 }
 
 /// The stages of a kernel, and the classes in a chunk.
-fn lay_out(op: Op, kernel: Kernel, rows: &Rows, capabilities: &Capabilities) -> Result<(Vec<Stage>, u64)> {
+fn lay_out(job: &Job, kernel: Kernel, capabilities: &Capabilities) -> Result<(Vec<Stage>, u64)> {
+    let Job { op, rows, dtypes, .. } = job;
     let classes = rows.classes();
     let unsuitable = |why: String| Error::KernelUnsuitable { kernel, why };
     let last_axis_only = || match rows.inner() {
@@ -509,7 +626,7 @@ fn lay_out(op: Op, kernel: Kernel, rows: &Rows, capabilities: &Capabilities) -> 
     if classes == 0 && kernel != Kernel::LanePerColumn && kernel != Kernel::Jacobian {
         return Err(unsuitable("there are no classes".into()));
     }
-    let fits_a_binding = || match capabilities.binding_elements(Dtype::F32.bytes()) {
+    let fits_a_binding = || match capabilities.binding_elements(dtypes.most_bytes()) {
         limit if classes * rows.inner() <= limit => Ok(()),
         limit => Err(unsuitable(format!("a slab is larger than the {limit} elements of a binding"))),
     };
@@ -587,10 +704,10 @@ impl fmt::Display for Plan {
         writeln!(
             f,
             "{} of {} rows of {} classes in {}",
-            self.op,
-            self.rows.count(),
-            self.rows.classes(),
-            self.dtype
+            self.job.op,
+            self.job.rows.count(),
+            self.job.rows.classes(),
+            self.job.dtypes
         )?;
         writeln!(f, "kernel       {}, since {}", self.kernel, self.why)?;
         for stage in &self.stages {
@@ -697,7 +814,7 @@ mod tests {
             alignment in prop::sample::select(vec![32u64, 64]),
             subgroup in prop::sample::select(vec![None, Some(4u32), Some(32)]),
             grid in prop::sample::select(vec![8u32, 65_535]),
-            op in prop::sample::select(Op::ROW_WISE.to_vec()),
+            op in prop::sample::select([&Op::ROW_WISE[..], &Op::PRODUCTS[..], &[Op::SignedLogSumExp, Op::CrossEntropyGradient]].concat()),
             forced in prop::sample::select(
                 vec![None, Some(Kernel::SubgroupPerRow), Some(Kernel::WorkgroupPerRow), Some(Kernel::SplitRow), Some(Kernel::LanePerColumn)]),
         ) {
@@ -706,7 +823,8 @@ mod tests {
             let rows = compact.with_pitch(compact.pitch() + padding).unwrap().with_offset(offset).unwrap();
             let result = rows.result(op);
             let options = Options { kernel: forced, ..Options::default() };
-            let plan = match Plan::with_result(op, Dtype::F32, &rows, &result, &options, &capabilities) {
+            let job = Job::plain(op, Dtype::F32, &rows, &result, &options);
+            let plan = match Plan::of(job, &capabilities) {
                 Ok(plan) => plan,
                 Err(Error::KernelUnsuitable { .. }) if forced.is_some() => return Ok(()),
                 Err(Error::LimitExceeded { .. }) if grid == 8 => return Ok(()),
@@ -721,12 +839,15 @@ mod tests {
                     prop_assert!((range.end - range.start) * 4 + alignment - 4 <= binding);
                 }
                 let role = plan.stages[dispatch.stage].entry.role;
-                if role != Role::Statistics && op.output() == Output::PerRow {
+                if role != Role::Statistics && matches!(op.output(), Output::PerRow | Output::TwoPerRow) {
                     for slab in 0..u64::from(dispatch.parameters.slabs) {
                         for column in 0..u64::from(dispatch.parameters.columns) {
-                            let place = dispatch.result.start + slab * u64::from(dispatch.parameters.result_pitch) + column;
-                            prop_assert!(dispatch.result.contains(&place));
-                            *written.entry(place).or_insert(0) += 1;
+                            let row = dispatch.result.start + slab * u64::from(dispatch.parameters.result_pitch) + column;
+                            for value in 0..result.classes() {
+                                let place = row + value * inner;
+                                prop_assert!(dispatch.result.contains(&place));
+                                *written.entry(place).or_insert(0) += 1;
+                            }
                         }
                     }
                     continue;

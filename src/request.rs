@@ -100,6 +100,9 @@ impl<'a> Request<'a> {
     /// The request with its rows, once everything is known to fit.
     pub(crate) fn arranged(&self) -> Result<Arranged<'a>> {
         let op = self.op;
+        if op.is_loss() {
+            return Err(Error::OperandMissing { op, needed: "targets, which a CrossEntropy has" });
+        }
         let mut arrangement = Arrangement::new(op, self.shape, &self.axes)?;
         check_length("the logits' slice", arrangement.rows.elements(), self.logits.len() as u64)?;
         if let Some(range) = &self.jacobian_rows {
@@ -125,7 +128,7 @@ impl<'a> Request<'a> {
                 return Err(Error::OperandUnused { op, given });
             }
         }
-        let adjustment = self.adjustment.resolve(self.shape, &arrangement)?;
+        let adjustment = self.adjustment.resolve(self.shape, &arrangement, self.logits.dtype().computed())?;
         Ok(Arranged { op, logits: self.logits, operand, arrangement, adjustment, options: self.options })
     }
 }

@@ -6,16 +6,19 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::encode::{Prepared, filled_buffer, uniform_buffer};
+use crate::arrangement::Arrangement;
+use crate::cross_entropy::{ArrangedLoss, RowResults};
+use crate::encode::{Prepared, Ranges, filled_buffer, uniform_buffer};
+use crate::inputs::Inputs;
 use crate::kernels::exponential_check;
 use crate::pipelines::{Pipeline, binding};
-use crate::plan::{Parameters, Stage};
+use crate::plan::{Job, Parameters, Stage};
 use crate::request::Arranged;
 use crate::wait::Waiting;
-use crate::{Dtype, ElementsMut, Error, Gpu, Op, Options, Output, Result, Rows};
+use crate::{Dtype, Element, ElementsMut, Error, Gpu, Op, Options, Output, Result, Rows};
 
 /// Bytes of logits that are under way at a time, unless one slab of rows is larger.
-const WINDOW_BYTES: u64 = 64 << 20;
+pub(crate) const WINDOW_BYTES: u64 = 64 << 20;
 
 /// Prepared operations that a workspace keeps: a batch's full windows and its last, shorter one.
 const KEPT_OPERATIONS: usize = 4;
@@ -36,22 +39,69 @@ pub struct Progress {
     pub read_back: Duration,
 }
 
-/// What a workspace prepares: an operation over rows that travel together.
+/// What travels to the device beside the parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    Logits,
+    /// The second operand, or target probabilities.
+    Operand,
+    Labels,
+    Mask,
+    AdditiveMask,
+    PerRow,
+    ClassWeights,
+}
+
+impl Input {
+    pub(crate) const ALL: [Input; 7] = [
+        Input::Logits,
+        Input::Operand,
+        Input::Labels,
+        Input::Mask,
+        Input::AdditiveMask,
+        Input::PerRow,
+        Input::ClassWeights,
+    ];
+}
+
+/// What a workspace prepares: a job over rows that travel together, and how much travels with them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Operation {
-    pub(crate) op: Op,
-    pub(crate) rows: Rows,
-    pub(crate) options: Options,
+    pub(crate) job: Job,
+    /// Bytes of each input, in the order of [`Input::ALL`].
+    pub(crate) input_bytes: [u64; 7],
+    pub(crate) row_values_bytes: u64,
 }
 
 impl Operation {
-    fn logits_bytes(&self) -> u64 {
-        self.rows.elements() * Dtype::F32.bytes()
+    fn result_bytes(&self) -> u64 {
+        if !self.job.writes_result() {
+            return 0;
+        }
+        in_words(self.job.result.elements() * self.job.dtypes.result.bytes())
     }
 
-    fn result_bytes(&self) -> u64 {
-        self.rows.result(self.op).elements() * Dtype::F32.bytes()
+    /// Where each input starts in the staging buffer, and where the last one ends.
+    fn sections(&self) -> [u64; 8] {
+        let mut starts = [0; 8];
+        for (place, bytes) in self.input_bytes.iter().enumerate() {
+            starts[place + 1] = starts[place] + bytes.next_multiple_of(8);
+        }
+        starts
     }
+
+    fn upload_bytes(&self) -> u64 {
+        self.sections()[7]
+    }
+
+    fn download_bytes(&self) -> u64 {
+        self.result_bytes().next_multiple_of(8) + self.row_values_bytes
+    }
+}
+
+/// Bytes in whole words, of which copies are made.
+pub(crate) fn in_words(bytes: u64) -> u64 {
+    bytes.next_multiple_of(4)
 }
 
 /// Device memory that calls leave for the next one.
@@ -59,8 +109,9 @@ impl Operation {
 pub(crate) struct Workspace {
     /// Mapped between calls.
     upload: Option<wgpu::Buffer>,
-    logits: Option<wgpu::Buffer>,
+    inputs: [Option<wgpu::Buffer>; 7],
     result: Option<wgpu::Buffer>,
+    row_values: Option<wgpu::Buffer>,
     /// Unmapped between calls.
     download: Option<wgpu::Buffer>,
     operations: Vec<(Operation, Prepared)>,
@@ -68,9 +119,9 @@ pub(crate) struct Workspace {
 
 /// Whole rows that travel together: some slabs, and some of their columns. Of Jacobians, some of their rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Window {
-    slabs: Range<u64>,
-    columns: Range<u64>,
+pub(crate) struct Window {
+    pub(crate) slabs: Range<u64>,
+    pub(crate) columns: Range<u64>,
     jacobian_rows: Range<u64>,
 }
 
@@ -79,6 +130,12 @@ impl Window {
         let slabs = self.slabs.end - self.slabs.start;
         let rows = Rows::new(slabs, classes, self.columns.end - self.columns.start)?;
         rows.with_jacobian_rows(self.jacobian_rows.clone())
+    }
+
+    /// Its rows, counted over outer and inner of `rows`, in its order.
+    pub(crate) fn row_indices(&self, inner: u64) -> impl Iterator<Item = u64> {
+        let columns = self.columns.clone();
+        self.slabs.clone().flat_map(move |slab| columns.clone().map(move |column| slab * inner + column))
     }
 
     /// The range of elements that this window's Jacobians are in the result of all of them.
@@ -93,7 +150,7 @@ impl Window {
     }
 
     /// The ranges of elements, in an array laid out as `rows`, that make up this window in order.
-    fn runs(&self, rows: &Rows) -> impl Iterator<Item = Range<u64>> {
+    pub(crate) fn runs(&self, rows: &Rows) -> impl Iterator<Item = Range<u64>> {
         let (classes, inner) = (rows.classes(), rows.inner());
         let whole = self.columns == (0..inner);
         let (lines, length) = if whole {
@@ -106,15 +163,22 @@ impl Window {
     }
 }
 
+/// Bytes of what one row has on the way: of its logits, its result and its values, whichever is most.
+fn row_bytes(job: &Job) -> u64 {
+    let of_values = 32;
+    let logits = job.rows.classes().saturating_mul(job.dtypes.most_bytes());
+    logits.max(job.result.classes().saturating_mul(job.dtypes.result.bytes())).max(of_values)
+}
+
 /// Cuts rows into windows that each fit a buffer. Windows of columns all have the same width, and never
 /// just one column of several: a lone column would be another layout, with other bits.
-fn windows(rows: &Rows, written: &Rows, buffer_bytes: u64) -> Result<Vec<Window>> {
-    let bytes = Dtype::F32.bytes();
+fn windows(job: &Job, buffer_bytes: u64) -> Result<Vec<Window>> {
+    let Job { rows, result: written, .. } = job;
     let (outer, inner) = (rows.outer(), rows.inner());
-    let slab = rows.classes().max(written.classes()).max(1) * inner * bytes;
+    let slab = row_bytes(job).saturating_mul(inner);
     let budget = WINDOW_BYTES.min(buffer_bytes);
     let all = rows.jacobian_rows();
-    let row_of_jacobian = rows.classes() * bytes;
+    let row_of_jacobian = rows.classes() * job.dtypes.most_bytes();
     if slab > budget && written.classes() > rows.classes() && row_of_jacobian <= buffer_bytes {
         let at_once = (budget / row_of_jacobian).max(1);
         let starts = all.clone().step_by(at_once as usize);
@@ -146,7 +210,7 @@ fn windows(rows: &Rows, written: &Rows, buffer_bytes: u64) -> Result<Vec<Window>
         };
         return Ok((0..outer).step_by(slabs as usize).map(cut).collect());
     }
-    let column = rows.classes() * bytes;
+    let column = row_bytes(job);
     let columns = (budget / column).max(2);
     if columns * column > buffer_bytes {
         let remedy = "compute it on the CPU, or on a device with larger buffers";
@@ -171,48 +235,92 @@ fn windows(rows: &Rows, written: &Rows, buffer_bytes: u64) -> Result<Vec<Window>
 }
 
 impl Gpu {
-    /// Computes an operation over the arranged rows of host memory, window by window.
+    /// Computes a request, window by window.
     pub(crate) async fn transfer(
         &self,
         arranged: &Arranged<'_>,
         result: ElementsMut<'_>,
         waiting: Waiting,
+        observe: impl FnMut(Progress),
+    ) -> Result<()> {
+        let inputs = Inputs::of_request(arranged, result.dtype())?;
+        match result {
+            ElementsMut::F16(result) => self.flow(&inputs, Some(result), None, waiting, observe).await,
+            ElementsMut::Bf16(result) => self.flow(&inputs, Some(result), None, waiting, observe).await,
+            ElementsMut::F32(result) => self.flow(&inputs, Some(result), None, waiting, observe).await,
+            ElementsMut::F64(result) => self.flow(&inputs, Some(result), None, waiting, observe).await,
+        }
+    }
+
+    /// Computes a loss, window by window.
+    pub(crate) async fn transfer_loss(
+        &self,
+        loss: &ArrangedLoss<'_>,
+        gradient: Option<ElementsMut<'_>>,
+        waiting: Waiting,
+    ) -> Result<RowResults<f64>> {
+        let dtype = gradient.as_ref().map(ElementsMut::dtype);
+        let inputs = Inputs::of_loss(loss, dtype)?;
+        let mut rows = inputs.empty_row_results();
+        let values = Some(&mut rows);
+        match gradient {
+            None => self.flow::<f32>(&inputs, None, values, waiting, |_| {}).await,
+            Some(ElementsMut::F16(gradient)) => {
+                self.flow(&inputs, Some(gradient), values, waiting, |_| {}).await
+            }
+            Some(ElementsMut::Bf16(gradient)) => {
+                self.flow(&inputs, Some(gradient), values, waiting, |_| {}).await
+            }
+            Some(ElementsMut::F32(gradient)) => {
+                self.flow(&inputs, Some(gradient), values, waiting, |_| {}).await
+            }
+            Some(ElementsMut::F64(gradient)) => {
+                self.flow(&inputs, Some(gradient), values, waiting, |_| {}).await
+            }
+        }?;
+        Ok(rows)
+    }
+
+    /// Sends the inputs through the device, window by window, and brings the results home.
+    async fn flow<R: Element>(
+        &self,
+        inputs: &Inputs<'_>,
+        mut result: Option<&mut [R]>,
+        mut row_results: Option<&mut RowResults<f64>>,
+        waiting: Waiting,
         mut observe: impl FnMut(Progress),
     ) -> Result<()> {
         self.check()?;
-        let Arranged { op, arrangement, options, .. } = arranged;
-        let (op, rows) = (*op, arrangement.rows);
-        let operation = Operation { op, rows, options: *options };
-        let (crate::Elements::F32(logits), ElementsMut::F32(result)) = (arranged.logits, result) else {
-            return Err(Error::UnsupportedDtype { dtype: Dtype::F16, device: String::new() });
-        };
-        let written = rows.result(op);
+        let Job { op, rows, result: written, .. } = inputs.job;
         let mut progress = Progress { total: rows.elements(), ..Progress::default() };
-        let sizes = [rows.outer(), written.classes(), rows.inner()];
-        crate::rows::checked_product(&sizes)?;
-        if written.elements() == 0 {
+        crate::rows::checked_product(&[rows.outer(), written.classes(), rows.inner()])?;
+        if rows.count() == 0 || written.elements() == 0 && row_results.is_none() {
             observe(progress);
             return Ok(());
         }
         if rows.classes() == 0 {
-            // Only log-sum-exp has something to say about rows without classes.
-            result.fill(f32::NEG_INFINITY);
+            // Log-sum-exp is −∞ of no classes, its sum 0, and a loss is 0.
+            if let Some(result) = result {
+                let value = |place| if op == Op::SignedLogSumExp && place % 2 == 1 { 0.0 } else { f64::NEG_INFINITY };
+                for (place, result) in result.iter_mut().enumerate() {
+                    *result = R::rounded(<R::Computed as crate::cpu::Real>::narrow(value(place)));
+                }
+            }
+            if let Some(rows) = row_results {
+                inputs.without_classes(rows);
+            }
             observe(progress);
             return Ok(());
         }
 
         let mut workspace = self.borrow_workspace();
         let mut results = 0;
-        for window in windows(&rows, &written, self.capabilities().buffer_bytes)? {
-            let part = Operation { rows: window.rows(rows.classes())?, ..operation };
+        for window in windows(&inputs.job, self.capabilities().buffer_bytes)? {
+            let part = inputs.part(&window, window.rows(rows.classes())?);
             workspace.prepare(self, &part)?;
 
             let clock = Clock::start();
-            workspace.fill(part.logits_bytes(), |write| {
-                for run in window.runs(&rows) {
-                    arrangement.gather(logits, run, &mut *write);
-                }
-            })?;
+            workspace.fill(&part, |input, write| inputs.gather(input, &window, write))?;
             progress.upload += clock.elapsed();
 
             let clock = Clock::start();
@@ -220,38 +328,24 @@ impl Gpu {
             progress.compute += clock.elapsed();
 
             let clock = Clock::start();
-            workspace.drain(part.result_bytes(), |values| {
-                if op.output() == Output::PerPair {
-                    let run = window.run_of_jacobians(&rows);
-                    return result[run.start as usize..run.end as usize].copy_from_slice(values);
+            let elements = part.job.result.elements() as usize;
+            workspace.drain(part.download_bytes(), |bytes| {
+                if let Some(rows) = row_results.as_deref_mut() {
+                    let first = part.result_bytes().next_multiple_of(8) as usize;
+                    inputs.take_row_values(&window, bytemuck::cast_slice(&bytes[first..]), rows);
                 }
-                let mut rest = values;
-                for run in window.runs(&written) {
-                    let (piece, later) = rest.split_at((run.end - run.start) as usize);
-                    match op.output() {
-                        Output::PerElement => arrangement.scatter(piece, run.start, result),
-                        _ => result[run.start as usize..run.end as usize].copy_from_slice(piece),
-                    }
-                    rest = later;
-                }
+                let Some(result) = result.as_deref_mut() else { return };
+                let values: &[R] = bytemuck::cast_slice(&bytes[..elements * size_of::<R>()]);
+                take_results(op, inputs.arrangement, &window, &rows, &written, values, result);
             })?;
             progress.read_back += clock.elapsed();
-            results += part.rows.result(op).elements();
-            let share = u128::from(progress.total) * u128::from(results) / u128::from(written.elements());
+            results += part.job.result.elements();
+            let share = u128::from(progress.total) * u128::from(results) / u128::from(written.elements().max(1));
             progress.done = (share as u64).min(progress.total);
             observe(progress);
         }
         self.return_workspace(workspace);
         Ok(())
-    }
-
-    pub(crate) async fn transfer_loss(
-        &self,
-        _loss: &crate::cross_entropy::ArrangedLoss<'_>,
-        _gradient: Option<ElementsMut<'_>>,
-        _waiting: Waiting,
-    ) -> Result<crate::cross_entropy::RowResults<f64>> {
-        Err(Error::UnsupportedDtype { dtype: Dtype::F16, device: String::new() })
     }
 
     /// Copies `bytes` of a buffer, from `offset` on, to the host.
@@ -275,7 +369,7 @@ impl Gpu {
             })?;
             let download = workspace.download.iter().map(|buffer| (buffer.clone(), wgpu::MapMode::Read));
             self.map(submission, download, waiting).await?;
-            workspace.drain(bytes, |values| piece.copy_from_slice(values))?;
+            workspace.drain(bytes, |values| piece.copy_from_slice(bytemuck::cast_slice(values)))?;
             start += bytes;
         }
         self.return_workspace(workspace);
@@ -293,7 +387,9 @@ impl Gpu {
             let device = self.device();
             let geometry = exponential_check::geometry(self.capabilities());
             let stage = Stage { entry: &exponential_check::ENTRY, geometry };
-            let shader = self.shader(Op::Softmax, &Options::default(), &stage, false);
+            let nothing = Rows::batch(0, 0)?;
+            let job = Job::plain(Op::Softmax, Dtype::F32, &nothing, &nothing, &Options::default());
+            let shader = self.shader(&job, &stage, false);
             let bytes: &[u8] = bytemuck::cast_slice(points);
             let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
             let logits = filled_buffer(device, "exponential check", bytes, storage);
@@ -340,8 +436,33 @@ impl Gpu {
     }
 }
 
+/// Puts the values of a window where they belong in the whole result.
+fn take_results<R: Element>(
+    op: Op,
+    arrangement: &Arrangement,
+    window: &Window,
+    rows: &Rows,
+    written: &Rows,
+    values: &[R],
+    result: &mut [R],
+) {
+    if op.output() == Output::PerPair {
+        let run = window.run_of_jacobians(rows);
+        return result[run.start as usize..run.end as usize].copy_from_slice(values);
+    }
+    let mut rest = values;
+    for run in window.runs(written) {
+        let (piece, later) = rest.split_at((run.end - run.start) as usize);
+        match op.output() {
+            Output::PerElement => arrangement.scatter(piece, run.start, result),
+            _ => result[run.start as usize..run.end as usize].copy_from_slice(piece),
+        }
+        rest = later;
+    }
+}
+
 const UPLOAD: wgpu::BufferUsages = wgpu::BufferUsages::MAP_WRITE.union(wgpu::BufferUsages::COPY_SRC);
-const LOGITS: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST);
+const INPUT: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST);
 const RESULT: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC);
 const DOWNLOAD: wgpu::BufferUsages = wgpu::BufferUsages::MAP_READ.union(wgpu::BufferUsages::COPY_DST);
 
@@ -370,25 +491,57 @@ fn usable<'a>(
 impl Workspace {
     /// Makes what a window needs and is not there yet.
     fn prepare(&mut self, gpu: &Gpu, part: &Operation) -> Result<()> {
-        let (logits_bytes, result_bytes) = (part.logits_bytes(), part.result_bytes());
         let fits = |buffer: &Option<wgpu::Buffer>, bytes| {
-            buffer.as_ref().is_some_and(|buffer| buffer.size() >= bytes)
+            bytes == 0 || buffer.as_ref().is_some_and(|buffer| buffer.size() >= bytes)
         };
-        if !fits(&self.logits, logits_bytes) || !fits(&self.result, result_bytes) {
+        let inputs_fit = self.inputs.iter().zip(part.input_bytes).all(|(buffer, bytes)| fits(buffer, bytes));
+        if !inputs_fit
+            || !fits(&self.result, part.result_bytes())
+            || !fits(&self.row_values, part.row_values_bytes)
+        {
             self.operations.clear();
         }
-        let staged = fits(&self.upload, logits_bytes) && fits(&self.download, result_bytes);
+        let staged =
+            fits(&self.upload, part.upload_bytes()) && fits(&self.download, part.download_bytes());
         if staged && self.prepared(part).is_some() {
             return Ok(());
         }
         // Where this fails, the caller drops the workspace: nothing invalid is left to the next call.
         let prepared = gpu.guarded(|| {
-            usable(&mut self.upload, gpu, "upload", UPLOAD, logits_bytes, true);
-            usable(&mut self.download, gpu, "download", DOWNLOAD, result_bytes, false);
-            let logits = usable(&mut self.logits, gpu, "logits", LOGITS, logits_bytes, false);
-            let result = usable(&mut self.result, gpu, "result", RESULT, result_bytes, false);
-            let (logits, result) = (logits.slice(..logits_bytes), result.slice(..result_bytes));
-            gpu.prepare(part.op, &part.rows, logits, result, &part.options)
+            usable(&mut self.upload, gpu, "upload", UPLOAD, part.upload_bytes(), true);
+            usable(&mut self.download, gpu, "download", DOWNLOAD, part.download_bytes(), false);
+            for (slot, bytes) in self.inputs.iter_mut().zip(part.input_bytes) {
+                if bytes > 0 {
+                    usable(slot, gpu, "input", INPUT, bytes, false);
+                }
+            }
+            let result_bytes = part.result_bytes();
+            if result_bytes > 0 {
+                usable(&mut self.result, gpu, "result", RESULT, result_bytes, false);
+            }
+            if part.row_values_bytes > 0 {
+                usable(&mut self.row_values, gpu, "values of rows", RESULT, part.row_values_bytes, false);
+            }
+            let input = |input: Input| {
+                let bytes = part.input_bytes[input as usize];
+                let buffer = self.inputs[input as usize].as_ref().filter(|_| bytes > 0);
+                buffer.map(|buffer| buffer.slice(..bytes))
+            };
+            let of = |buffer: &'_ Option<wgpu::Buffer>, bytes: u64| buffer.clone().filter(|_| bytes > 0);
+            let (result, row_values) =
+                (of(&self.result, result_bytes), of(&self.row_values, part.row_values_bytes));
+            let ranges = Ranges {
+                logits: input(Input::Logits).ok_or_else(missing)?,
+                result: result.as_ref().map(|buffer| buffer.slice(..result_bytes)),
+                operand: input(Input::Operand),
+                labels: input(Input::Labels),
+                mask: input(Input::Mask),
+                class_weights: input(Input::ClassWeights),
+                per_row: input(Input::PerRow),
+                additive_mask: input(Input::AdditiveMask),
+                row_values: row_values.as_ref().map(|buffer| buffer.slice(..part.row_values_bytes)),
+            };
+            gpu.prepare_job(part.job, ranges)
         })?;
         self.operations.truncate(KEPT_OPERATIONS - 1);
         self.operations.insert(0, (*part, prepared));
@@ -399,17 +552,25 @@ impl Workspace {
         self.operations.iter().find(|(operation, _)| operation == part).map(|(_, prepared)| prepared)
     }
 
-    /// Lets `give` write `bytes` into the upload buffer, piece after piece, and hands it to the device.
-    fn fill(&mut self, bytes: u64, give: impl FnOnce(&mut dyn FnMut(&[f32]))) -> Result<()> {
+    /// Lets `give` write each input into the upload buffer, piece after piece, and hands it to the device.
+    fn fill(
+        &mut self,
+        part: &Operation,
+        mut give: impl FnMut(Input, &mut dyn FnMut(&[u8])),
+    ) -> Result<()> {
         let upload = self.upload.as_ref().ok_or_else(missing)?;
         {
-            let mut view = upload.slice(..bytes).get_mapped_range_mut().map_err(unmapped)?;
-            let mut filled = 0;
-            give(&mut |piece| {
-                let piece: &[u8] = bytemuck::cast_slice(piece);
-                view.slice(filled..filled + piece.len()).copy_from_slice(piece);
-                filled += piece.len();
-            });
+            let mut view = upload.slice(..part.upload_bytes()).get_mapped_range_mut().map_err(unmapped)?;
+            for (input, start) in Input::ALL.into_iter().zip(part.sections()) {
+                if part.input_bytes[input as usize] == 0 {
+                    continue;
+                }
+                let mut filled = start as usize;
+                give(input, &mut |piece| {
+                    view.slice(filled..filled + piece.len()).copy_from_slice(piece);
+                    filled += piece.len();
+                });
+            }
         }
         upload.unmap();
         Ok(())
@@ -419,15 +580,23 @@ impl Workspace {
     async fn run(&mut self, gpu: &Gpu, part: &Operation, waiting: Waiting) -> Result<()> {
         let submission = gpu.guarded(|| {
             let prepared = self.prepared(part).ok_or_else(missing)?;
-            let (Some(upload), Some(logits), Some(result), Some(download)) =
-                (&self.upload, &self.logits, &self.result, &self.download)
-            else {
+            let (Some(upload), Some(download)) = (&self.upload, &self.download) else {
                 return Err(missing());
             };
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(upload, 0, logits, 0, part.logits_bytes());
+            let sections = self.inputs.iter().zip(part.input_bytes).zip(part.sections());
+            for ((input, bytes), start) in sections.filter(|((_, bytes), _)| *bytes > 0) {
+                encoder.copy_buffer_to_buffer(upload, start, input.as_ref().ok_or_else(missing)?, 0, bytes);
+            }
             prepared.record(&mut encoder);
-            encoder.copy_buffer_to_buffer(result, 0, download, 0, part.result_bytes());
+            let result_bytes = part.result_bytes();
+            let outputs = [
+                (&self.result, result_bytes, 0),
+                (&self.row_values, part.row_values_bytes, result_bytes.next_multiple_of(8)),
+            ];
+            for (output, bytes, start) in outputs.into_iter().filter(|(_, bytes, _)| *bytes > 0) {
+                encoder.copy_buffer_to_buffer(output.as_ref().ok_or_else(missing)?, 0, download, start, bytes);
+            }
             Ok(gpu.queue().submit([encoder.finish()]))
         })?;
         let buffers = [(&self.upload, wgpu::MapMode::Write), (&self.download, wgpu::MapMode::Read)];
@@ -436,11 +605,11 @@ impl Workspace {
     }
 
     /// Lets `take` read `bytes` of the download buffer.
-    fn drain(&mut self, bytes: u64, take: impl FnOnce(&[f32])) -> Result<()> {
+    fn drain(&mut self, bytes: u64, take: impl FnOnce(&[u8])) -> Result<()> {
         let download = self.download.as_ref().ok_or_else(missing)?;
         {
             let view = download.slice(..bytes).get_mapped_range().map_err(unmapped)?;
-            take(bytemuck::cast_slice(&view));
+            take(&view);
         }
         download.unmap();
         Ok(())
@@ -489,7 +658,8 @@ mod tests {
             let rows = Rows::new(outer, classes, inner).unwrap();
             let limit = 1 << 29;
             let mut covered = 0;
-            for window in windows(&rows, &rows, limit).unwrap() {
+            let job = Job::plain(Op::Softmax, Dtype::F32, &rows, &rows, &Options::default());
+            for window in windows(&job, limit).unwrap() {
                 let part = window.rows(classes).unwrap();
                 assert!(part.elements() * 4 <= limit);
                 assert!(inner == 1 || part.inner() > 1);
@@ -504,6 +674,7 @@ mod tests {
     #[test]
     fn a_row_larger_than_a_buffer_is_refused() {
         let rows = Rows::batch(2, 1 << 27).unwrap();
-        assert!(matches!(windows(&rows, &rows, 1 << 28), Err(Error::LimitExceeded { .. })));
+        let job = Job::plain(Op::Softmax, Dtype::F32, &rows, &rows, &Options::default());
+        assert!(matches!(windows(&job, 1 << 28), Err(Error::LimitExceeded { .. })));
     }
 }

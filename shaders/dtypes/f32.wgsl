@@ -1,10 +1,14 @@
-// f32 storage: a logit is one word. Elements travel as the bits of an f32, since comparisons and
-// special values are decided on bits.
+// f32 storage: an element is one word. Elements travel as the bits of an f32, since comparisons and special
+// values are decided on bits.
 
-fn load_bits(element: u32) -> u32 {
-    return load_word(element);
+fn f32_word(element: u32) -> u32 {
+    return element;
 }
 
-fn store_bits(element: u32, bits: u32) {
-    store_word(element, bits);
+fn f32_loaded(word: u32, element: u32) -> u32 {
+    return word;
+}
+
+fn f32_stored(bits: u32) -> u32 {
+    return bits;
 }

@@ -10,7 +10,7 @@ fn exponential_check(
     if point >= parameters.slabs {
         return;
     }
-    let scale = scale_of(sort_key(load_bits(2u * point + 1u)));
-    store_bits(2u * point, bitcast<u32>(term(load_bits(2u * point), scale)));
-    store_bits(2u * point + 1u, bitcast<u32>(scale.exponent));
+    let scale = scale_of(sort_key(load_logits(2u * point + 1u)));
+    store_result(2u * point, bitcast<u32>(term(load_logits(2u * point), scale)));
+    store_result(2u * point + 1u, bitcast<u32>(scale.exponent));
 }

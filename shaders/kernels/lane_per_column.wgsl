@@ -8,19 +8,17 @@ fn lane_per_column(
 ) {
     let index = group_index(workgroup) * WORKGROUP + invocation;
     let slab = index / parameters.columns;
-    let column = index % parameters.columns;
     if slab >= parameters.slabs {
         return;
     }
-    let logits = logits_at(slab) + column;
-    let result = result_at(slab) + column;
+    begin_row(slab, index % parameters.columns);
 
     // There are few chunks, a group of partials at most.
     var row = nothing();
     for (var chunk = 0u; chunk < parameters.chunks; chunk += 1u) {
-        row = join(row, column_statistics(column_chunk(chunk, logits, result)));
+        row = join(row, column_statistics(column_chunk(chunk)));
     }
 
-    let whole = Walk(logits, result, parameters.inner, parameters.classes);
-    write_lane(whole, result, true, finish(row));
+    let whole = Walk(0u, 1u, parameters.classes);
+    write_lane(whole, 0u, 0u, parameters.classes, true, finish(row));
 }

@@ -13,7 +13,8 @@ fn split_column_statistics(
     if slab >= parameters.slabs {
         return;
     }
-    let part = column_statistics(column_chunk(chunk, logits_at(slab) + column, 0u));
+    begin_row(slab, column);
+    let part = column_statistics(column_chunk(chunk));
     let place = slab * parameters.chunks + parameters.first_chunk + chunk;
     store_partial(place * parameters.columns + column, part);
 }

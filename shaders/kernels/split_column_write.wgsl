@@ -36,9 +36,8 @@ fn split_column_write(
         return;
     }
 
+    begin_row(slab, column);
     let row = joined_column(slab * parameters.chunks * parameters.columns + column);
-
-    let result = result_at(slab) + column;
-    let walk = column_chunk(chunk, logits_at(slab) + column, result);
-    write_lane(walk, result, true, finish(row));
+    let walk = column_chunk(chunk);
+    write_lane(walk, 0u, walk.first, walk.count, parameters.first_chunk + chunk == 0u, finish(row));
 }

@@ -11,8 +11,8 @@ fn split_row_statistics(
     if slab >= parameters.slabs {
         return;
     }
-    let skipped = chunk * parameters.chunk;
-    let walk = walk_of_lane(lane, LANES, logits_at(slab) + skipped, 0u, chunk_length(chunk));
+    begin_row(slab, 0u);
+    let walk = walk_of_lane(lane, LANES, chunk_start(chunk), chunk_length(chunk));
 
     let part = row_statistics(walk, lane);
     if lane == 0u {

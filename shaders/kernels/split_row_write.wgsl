@@ -9,12 +9,11 @@ fn joined_row(lane: u32, first: u32) -> Statistics {
     let key = reduce_maximum(lane, highest);
     let scale = scale_of(key);
 
-    var sum = Sum(0u, 0.0);
+    var sum = no_sum();
     for (var part = lane; part < parameters.chunks; part += LANES) {
         sum = add(sum, rescaled(load_partial(first + part), key, scale));
     }
-    let row = reduce_sum(lane, sum);
-    return Statistics(key, scale.exponent, row.maxima, row.others);
+    return Statistics(key, scale.exponent, reduce_sum(lane, sum));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -28,10 +27,9 @@ fn split_row_write(
     if slab >= parameters.slabs {
         return;
     }
+    begin_row(slab, 0u);
     let row = finish(joined_row(lane, slab * parameters.chunks));
 
-    let skipped = chunk * parameters.chunk;
-    let walk = walk_of_lane(
-        lane, LANES, logits_at(slab) + skipped, result_at(slab) + skipped, chunk_length(chunk));
-    write_lane(walk, result_at(slab), lane == 0u, row);
+    let walk = walk_of_lane(lane, LANES, chunk_start(chunk), chunk_length(chunk));
+    write_lane(walk, lane, chunk_start(chunk), chunk_length(chunk), parameters.first_chunk + chunk == 0u, row);
 }

@@ -9,10 +9,11 @@ fn subgroup_per_row(
     let lane = invocation % LANES;
     let slab = group_index(workgroup) * (WORKGROUP / LANES) + invocation / LANES;
     let inside = slab < parameters.slabs;
-    let walk = walk_of_lane(lane, LANES, logits_at(slab), result_at(slab), select(0u, parameters.classes, inside));
+    begin_row(select(0u, slab, inside), 0u);
+    let walk = walk_of_lane(lane, LANES, 0u, select(0u, parameters.classes, inside));
 
     let row = row_statistics(walk, lane);
     if inside {
-        write_lane(walk, result_at(slab), lane == 0u, finish(row));
+        write_lane(walk, lane, 0u, parameters.classes, true, finish(row));
     }
 }

@@ -9,8 +9,9 @@ fn workgroup_per_row(
     if slab >= parameters.slabs {
         return;
     }
-    let walk = walk_of_lane(lane, LANES, logits_at(slab), result_at(slab), parameters.classes);
+    begin_row(slab, 0u);
+    let walk = walk_of_lane(lane, LANES, 0u, parameters.classes);
 
     let row = row_statistics(walk, lane);
-    write_lane(walk, result_at(slab), lane == 0u, finish(row));
+    write_lane(walk, lane, 0u, parameters.classes, true, finish(row));
 }

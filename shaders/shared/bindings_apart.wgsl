@@ -3,7 +3,7 @@
 @group(0) @binding(1) var<storage, read> logits: array<u32>;
 @group(0) @binding(2) var<storage, read_write> result: array<u32>;
 
-fn load_word(word: u32) -> u32 {
+fn logits_word(word: u32) -> u32 {
     return logits[word];
 }
 

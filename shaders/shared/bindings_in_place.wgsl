@@ -2,7 +2,7 @@
 
 @group(0) @binding(1) var<storage, read_write> logits: array<u32>;
 
-fn load_word(word: u32) -> u32 {
+fn logits_word(word: u32) -> u32 {
     return logits[word];
 }
 

@@ -4,17 +4,15 @@
 const COLUMN_BLOCK: u32 = 64u;
 const COLUMN_GROUP: u32 = 16u * COLUMN_BLOCK;
 
-// The walk through this window's chunk `chunk` of the column that starts at `logits`.
-fn column_chunk(chunk: u32, logits: u32, result: u32) -> Walk {
-    let skipped = chunk * parameters.chunk * parameters.inner;
-    return Walk(logits + skipped, result + skipped, parameters.inner, chunk_length(chunk));
+// The walk through this window's chunk `chunk` of the row.
+fn column_chunk(chunk: u32) -> Walk {
+    return Walk(chunk_start(chunk), 1u, chunk_length(chunk));
 }
 
 fn block_statistics(walk: Walk) -> Statistics {
     let key = lane_maximum(walk);
     let scale = scale_of(key);
-    let sum = lane_sum(walk, key, scale);
-    return Statistics(key, scale.exponent, sum.maxima, sum.others);
+    return Statistics(key, scale.exponent, lane_sum(walk, key, scale));
 }
 
 fn column_statistics(walk: Walk) -> Statistics {
@@ -24,7 +22,7 @@ fn column_statistics(walk: Walk) -> Statistics {
         let end = min(outer + COLUMN_GROUP, walk.count);
         for (var first = outer; first < end; first += COLUMN_BLOCK) {
             let count = min(COLUMN_BLOCK, end - first);
-            group = join(group, block_statistics(Walk(walk.logits + first * walk.step, 0u, walk.step, count)));
+            group = join(group, block_statistics(Walk(walk.first + first, 1u, count)));
         }
         column = join(column, group);
     }

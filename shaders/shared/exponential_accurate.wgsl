@@ -23,6 +23,11 @@ const REACH: f32 = 200.0;
 // Powers of two by which the terms are larger than they would have to be.
 const LIFT: i32 = 61;
 
+// What brings the terms down before they are multiplied: to at most 1 for operands of any size, and half
+// of that way for weights, whose small terms count in logarithms.
+const TERMS_TO_ONE: f32 = 0x1p-62f;
+const WEIGHED_TERMS: f32 = 0x1p-31f;
+
 struct Scale {
     maximum: f32,
     // The key of maximum − REACH.
@@ -65,4 +70,9 @@ fn term(bits: u32, scale: Scale) -> f32 {
 // differ by a power of two.
 fn rescaled_terms(terms: f32, part: Scale, row: Scale) -> f32 {
     return shifted_exponential(terms, part.origin - row.origin, part.exponent - row.exponent);
+}
+
+// What a row's terms are divided by to be probabilities.
+fn total_of(terms: f32) -> f32 {
+    return terms;
 }

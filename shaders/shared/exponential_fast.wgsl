@@ -3,6 +3,9 @@
 
 const REACH: f32 = 200.0;
 
+const TERMS_TO_ONE: f32 = 1.0;
+const WEIGHED_TERMS: f32 = 1.0;
+
 struct Scale {
     maximum: f32,
     // The key of maximum − REACH.
@@ -23,4 +26,8 @@ fn term(bits: u32, scale: Scale) -> f32 {
 
 fn rescaled_terms(terms: f32, part: Scale, row: Scale) -> f32 {
     return terms * exp(part.maximum - row.maximum);
+}
+
+fn total_of(terms: f32) -> f32 {
+    return terms;
 }

@@ -15,10 +15,3 @@ fn log_one_plus(t: f32) -> f32 {
     let whole = f32(k * 45426) * 0x1p-16f;
     return whole + (f - (half_square - (s * (half_square + series) + f32(k) * 1.42860677e-6)));
 }
-
-// The log of a row's sum of exponentials, less its maximum.
-fn log_of_sum(row: Statistics, scale: Scale) -> f32 {
-    let highest = term(bits_of_key(row.key), scale);
-    let rest = row.others + f32(row.maxima - 1u) * highest;
-    return log_one_plus(rest / highest);
-}

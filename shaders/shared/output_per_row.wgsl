@@ -1,7 +1,7 @@
 // One value for every row, which its first lane writes.
 
-fn write_lane(walk: Walk, result_of_row: u32, first_lane: bool, row: Finish) {
-    if first_lane {
-        store_bits(result_of_row, row_result(row));
+fn write_lane(walk: Walk, lane: u32, first: u32, classes: u32, first_chunk: bool, row: Finish) {
+    if lane == 0u && first_chunk {
+        store_result(result_of_row, row_result(row));
     }
 }

@@ -1,12 +1,24 @@
 // Statistics on their way from one dispatch to the next.
 
-@group(0) @binding(3) var<storage, read_write> partials: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> partials: array<u32>;
+
+const PARTIAL_WORDS: u32 = 2u + SUM_WORDS;
 
 fn store_partial(place: u32, part: Statistics) {
-    partials[place] = vec4<u32>(part.key, bitcast<u32>(part.exponent), part.maxima, bitcast<u32>(part.others));
+    let first = place * PARTIAL_WORDS;
+    partials[first] = part.key;
+    partials[first + 1u] = bitcast<u32>(part.exponent);
+    var words = words_of(part.sum);
+    for (var word = 0u; word < SUM_WORDS; word += 1u) {
+        partials[first + 2u + word] = words[word];
+    }
 }
 
 fn load_partial(place: u32) -> Statistics {
-    let words = partials[place];
-    return Statistics(words.x, bitcast<i32>(words.y), words.z, bitcast<f32>(words.w));
+    let first = place * PARTIAL_WORDS;
+    var words: SumWords;
+    for (var word = 0u; word < SUM_WORDS; word += 1u) {
+        words[word] = partials[first + 2u + word];
+    }
+    return Statistics(partials[first], bitcast<i32>(partials[first + 1u]), sum_of(words));
 }

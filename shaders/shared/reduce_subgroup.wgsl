@@ -12,8 +12,7 @@ fn reduce_maximum(lane: u32, key: u32) -> u32 {
 fn reduce_sum(lane: u32, sum: Sum) -> Sum {
     var total = sum;
     for (var distance = 1u; distance < LANES; distance <<= 1u) {
-        total = add(total, Sum(
-            subgroupShuffleXor(total.maxima, distance), subgroupShuffleXor(total.others, distance)));
+        total = add(total, shuffled(total, distance));
     }
     return total;
 }

@@ -6,7 +6,7 @@ override SHUFFLED: u32 = 4u;
 // naga gives up.
 override MEETING: u32 = 16u;
 
-var<workgroup> meeting: array<vec2<u32>, MEETING>;
+var<workgroup> meeting: array<SumWords, MEETING>;
 
 fn reduce_maximum(lane: u32, key: u32) -> u32 {
     var highest = key;
@@ -15,12 +15,12 @@ fn reduce_maximum(lane: u32, key: u32) -> u32 {
     }
     workgroupBarrier();
     if lane % SHUFFLED == 0u {
-        meeting[lane / SHUFFLED].x = highest;
+        meeting[lane / SHUFFLED][0] = highest;
     }
     workgroupBarrier();
-    highest = meeting[0].x;
+    highest = meeting[0][0];
     for (var group = 1u; group < MEETING; group += 1u) {
-        highest = max(highest, meeting[group].x);
+        highest = max(highest, meeting[group][0]);
     }
     return highest;
 }
@@ -28,12 +28,11 @@ fn reduce_maximum(lane: u32, key: u32) -> u32 {
 fn reduce_sum(lane: u32, sum: Sum) -> Sum {
     var total = sum;
     for (var distance = 1u; distance < SHUFFLED; distance <<= 1u) {
-        total = add(total, Sum(
-            subgroupShuffleXor(total.maxima, distance), subgroupShuffleXor(total.others, distance)));
+        total = add(total, shuffled(total, distance));
     }
     workgroupBarrier();
     if lane % SHUFFLED == 0u {
-        meeting[lane / SHUFFLED] = vec2<u32>(total.maxima, bitcast<u32>(total.others));
+        meeting[lane / SHUFFLED] = words_of(total);
     }
     workgroupBarrier();
     total = met(0u);
@@ -44,5 +43,5 @@ fn reduce_sum(lane: u32, sum: Sum) -> Sum {
 }
 
 fn met(group: u32) -> Sum {
-    return Sum(meeting[group].x, bitcast<f32>(meeting[group].y));
+    return sum_of(meeting[group]);
 }

@@ -7,7 +7,8 @@ var<private> held: array<u32, HELD>;
 fn take(walk: Walk) {
     for (var turn = 0u; turn < HELD; turn += 1u) {
         if turn < walk.count {
-            held[turn] = load_bits(walk.logits + turn * walk.step);
+            held[turn] = logit(class_at(walk, turn));
+            hold_operand(turn, class_at(walk, turn));
         }
     }
 }
@@ -24,12 +25,12 @@ fn lane_maximum(walk: Walk) -> u32 {
 
 // In short chains, so that roundings stay few where all terms are alike.
 fn lane_sum(walk: Walk, key: u32, scale: Scale) -> Sum {
-    var sum = Sum(0u, 0.0);
+    var sum = no_sum();
     for (var first = 0u; first < HELD; first += BLOCK) {
-        var block = Sum(0u, 0.0);
+        var block = no_sum();
         for (var turn = first; turn < min(first + BLOCK, HELD); turn += 1u) {
             if turn < walk.count {
-                block = add(block, one(held[turn], key, scale));
+                block = add(block, one(held[turn], taken_operand(walk, turn), class_at(walk, turn), key, scale));
             }
         }
         sum = add(sum, block);

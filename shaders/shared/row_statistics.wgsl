@@ -4,6 +4,5 @@ fn row_statistics(walk: Walk, lane: u32) -> Statistics {
     take(walk);
     let key = reduce_maximum(lane, lane_maximum(walk));
     let scale = scale_of(key);
-    let sum = reduce_sum(lane, lane_sum(walk, key, scale));
-    return Statistics(key, scale.exponent, sum.maxima, sum.others);
+    return Statistics(key, scale.exponent, reduce_sum(lane, lane_sum(walk, key, scale)));
 }

@@ -8,7 +8,7 @@ fn take(walk: Walk) {}
 fn lane_maximum(walk: Walk) -> u32 {
     var highest = 0u;
     for (var turn = 0u; turn < walk.count; turn += 1u) {
-        highest = max(highest, sort_key(load_bits(walk.logits + turn * walk.step)));
+        highest = max(highest, sort_key(taken(walk, turn)));
     }
     return highest;
 }
@@ -17,15 +17,15 @@ fn lane_maximum(walk: Walk) -> u32 {
 // rounding of a sum within a few units however long the row is, also where all terms are alike and their
 // roundings never cancel.
 fn lane_sum(walk: Walk, key: u32, scale: Scale) -> Sum {
-    var sum = Sum(0u, 0.0);
+    var sum = no_sum();
     for (var outermost = 0u; outermost < walk.count; outermost += BLOCKS) {
-        var blocks = Sum(0u, 0.0);
+        var blocks = no_sum();
         let blocks_end = min(outermost + BLOCKS, walk.count);
         for (var first = outermost; first < blocks_end; first += BLOCK) {
-            var block = Sum(0u, 0.0);
+            var block = no_sum();
             let end = min(first + BLOCK, walk.count);
             for (var turn = first; turn < end; turn += 1u) {
-                block = add(block, one(load_bits(walk.logits + turn * walk.step), key, scale));
+                block = add(block, one(taken(walk, turn), taken_operand(walk, turn), class_at(walk, turn), key, scale));
             }
             blocks = add(blocks, block);
         }
@@ -39,5 +39,5 @@ fn turns(walk: Walk) -> u32 {
 }
 
 fn taken(walk: Walk, turn: u32) -> u32 {
-    return load_bits(walk.logits + turn * walk.step);
+    return logit(class_at(walk, turn));
 }

@@ -9,10 +9,10 @@ const NAN_KEY: u32 = 0xffffffffu;
 const INFINITY_KEY: u32 = 0xff800000u;
 const NEGATIVE_INFINITY_KEY: u32 = 0x007fffffu;
 
-// An unsigned number that orders as the floats do, NaN on top of all and 0 below all.
+// An unsigned number that orders as the floats do, NaN on top of all and 0, of what is masked, below all.
 fn sort_key(bits: u32) -> u32 {
     let mirrored = select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
-    return select(mirrored, NAN_KEY, (bits & 0x7fffffffu) > INFINITY_BITS);
+    return select(mirrored, NAN_KEY, is_nan(bits));
 }
 
 // The bits whose key is `key`, for any key but NaN's.

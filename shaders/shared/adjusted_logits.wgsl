@@ -1,0 +1,180 @@
+// Logits as the softmax sees them: divided by a temperature, with an additive mask; or masked, which is
+// a bit pattern of its own, below all others.
+
+const ONE_TEMPERATURE: u32 = 1u;
+const TEMPERATURE_PER_ROW: u32 = 2u;
+const MASK: u32 = 4u;
+const ADDITIVE_MASK: u32 = 8u;
+const CAUSAL: u32 = 16u;
+const WINDOW: u32 = 32u;
+const LENGTHS: u32 = 64u;
+
+// A NaN that no load gives.
+const MASKED_BITS: u32 = 0xffffffffu;
+
+// A boolean for every byte.
+@group(0) @binding(5) var<storage, read> mask: array<u32>;
+// For every row, its temperature and its length.
+@group(0) @binding(7) var<storage, read> per_row: array<vec2<u32>>;
+// f32.
+@group(0) @binding(8) var<storage, read> additive_mask: array<u32>;
+
+// Of the row: which classes may take part, its inverse temperature, and where its masks start.
+var<private> first_visible: u32;
+var<private> end_visible: u32;
+var<private> inverse: f32;
+var<private> power: i32;
+var<private> mask_of_row: u32;
+var<private> additive_of_row: u32;
+
+fn has(kind: u32) -> bool {
+    return (parameters.adjustment.kinds & kind) != 0u;
+}
+
+fn begin_adjustment(slab: u32, column: u32) {
+    let slab_of_all = parameters.adjustment.origin_slab + slab;
+    let column_of_all = parameters.adjustment.origin_column + column;
+    first_visible = 0u;
+    end_visible = parameters.classes;
+    if has(LENGTHS) {
+        end_visible = min(end_visible, per_row[row_index].y);
+    }
+    if has(CAUSAL) {
+        let query = slab_of_all % parameters.adjustment.queries;
+        let end = i32(query) + parameters.adjustment.causal_offset + 1;
+        end_visible = min(end_visible, u32(max(end, 0)));
+        if has(WINDOW) && end > 0 {
+            let seen = min(parameters.adjustment.window, u32(end));
+            first_visible = u32(end) - seen;
+        }
+    }
+    inverse = parameters.adjustment.inverse_temperature;
+    power = parameters.adjustment.temperature_power;
+    if has(TEMPERATURE_PER_ROW) {
+        invert(per_row[row_index].x);
+    }
+    if has(MASK) {
+        mask_of_row = parameters.adjustment.mask_start
+            + mask_place(0u, slab_of_all) + mask_place(2u, column_of_all);
+    }
+    if has(ADDITIVE_MASK) {
+        additive_of_row = parameters.adjustment.additive_start
+            + additive_place(0u, slab_of_all) + additive_place(2u, column_of_all);
+    }
+}
+
+// 1 / T as a factor from ½ to 1 and a power of two, so that no part of it leaves the range of f32. The
+// device's own quotient may be off by 2½ units: what is left over is found exactly, by products of
+// halves, and put right.
+fn invert(bits: u32) {
+    let subnormal = (bits >> 23u) == 0u;
+    let shift = countLeadingZeros(bits) - 8u;
+    let mantissa = select(bits & 0x7fffffu, (bits << shift) & 0x7fffffu, subnormal);
+    power = select(127 - i32(bits >> 23u), 126 + i32(shift), subnormal);
+    let factor = bitcast<f32>(mantissa | 0x3f800000u);
+    let nearly = 1.0 / factor;
+    let factor_high = bitcast<f32>(bitcast<u32>(factor) & 0xfffff000u);
+    let nearly_high = bitcast<f32>(bitcast<u32>(nearly) & 0xfffff000u);
+    let factor_low = factor - factor_high;
+    let nearly_low = nearly - nearly_high;
+    let rest = ((1.0 - factor_high * nearly_high) - factor_high * nearly_low - factor_low * nearly_high)
+        - factor_low * nearly_low;
+    inverse = nearly + nearly * rest;
+}
+
+// The offset that part `part` (0 slabs, 1 classes, 2 columns) of a place has in the mask.
+fn mask_place(part: u32, index: u32) -> u32 {
+    let digits = (parameters.adjustment.mask_digits >> (8u * part)) & 0xffu;
+    var rest = index;
+    var place = 0u;
+    for (var digit = 0u; digit < digits; digit += 1u) {
+        let pair = parameters.adjustment.mask[2u * part + digit / 2u];
+        let length = select(pair.x, pair.z, digit % 2u == 1u);
+        let stride = select(pair.y, pair.w, digit % 2u == 1u);
+        place += (rest % length) * stride;
+        rest /= length;
+    }
+    return place;
+}
+
+fn additive_place(part: u32, index: u32) -> u32 {
+    let digits = (parameters.adjustment.additive_digits >> (8u * part)) & 0xffu;
+    var rest = index;
+    var place = 0u;
+    for (var digit = 0u; digit < digits; digit += 1u) {
+        let pair = parameters.adjustment.additive[2u * part + digit / 2u];
+        let length = select(pair.x, pair.z, digit % 2u == 1u);
+        let stride = select(pair.y, pair.w, digit % 2u == 1u);
+        place += (rest % length) * stride;
+        rest /= length;
+    }
+    return place;
+}
+
+fn takes_part(j: u32) -> bool {
+    if j < first_visible || j >= end_visible {
+        return false;
+    }
+    if has(MASK) {
+        let place = mask_of_row + mask_place(1u, j);
+        if ((mask[place >> 2u] >> (8u * (place & 3u))) & 0xffu) == 0u {
+            return false;
+        }
+    }
+    return counts(j);
+}
+
+fn logit(j: u32) -> u32 {
+    if !takes_part(j) {
+        return MASKED_BITS;
+    }
+    var bits = load_logits(logits_of_row + j * parameters.inner);
+    if has(ONE_TEMPERATURE | TEMPERATURE_PER_ROW) {
+        bits = tempered(bits);
+    }
+    if has(ADDITIVE_MASK) {
+        bits = sum_of_bits(bits, additive_mask[additive_of_row + additive_place(1u, j)]);
+    }
+    return select(bits, NAN_BITS, (bits & 0x7fffffffu) > INFINITY_BITS);
+}
+
+// x / T. The power of two is counted in the exponent's bits, which also keeps a compiler from merging the
+// product into what comes after it, differently in each pass.
+fn tempered(bits: u32) -> u32 {
+    let product = bitcast<u32>(bitcast<f32>(bits) * inverse);
+    let sign = bits & 0x80000000u;
+    let exponent = i32((product >> 23u) & 0xffu);
+    let moved = exponent + power;
+    let shifted = (product & 0x807fffffu) | (u32(clamp(moved, 0, 255)) << 23u);
+    let within = select(shifted, sign, exponent == 0 || moved <= 0);
+    let finite = select(within, sign | INFINITY_BITS, moved >= 255 && exponent != 0);
+    return select(finite, bits, (bits & 0x7fffffffu) >= INFINITY_BITS);
+}
+
+fn sum_of_bits(left: u32, right: u32) -> u32 {
+    let left_special = (left & 0x7fffffffu) >= INFINITY_BITS;
+    let right_special = (right & 0x7fffffffu) >= INFINITY_BITS;
+    if left_special && right_special && left != right {
+        // A NaN, or infinities of both signs.
+        return NAN_BITS;
+    }
+    if left_special {
+        return left;
+    }
+    if right_special {
+        return right;
+    }
+    return bitcast<u32>(bitcast<f32>(left) + bitcast<f32>(right));
+}
+
+fn is_nan(bits: u32) -> bool {
+    return (bits & 0x7fffffffu) > INFINITY_BITS && bits != MASKED_BITS;
+}
+
+fn is_masked(bits: u32) -> bool {
+    return bits == MASKED_BITS;
+}
+
+fn inverse_temperature() -> f32 {
+    return bitcast<f32>(tempered(0x3f800000u));
+}

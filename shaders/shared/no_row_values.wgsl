@@ -1,0 +1,3 @@
+// Nothing is left of a row beside its elements.
+
+fn write_row_values(row: Finish) {}

@@ -1,0 +1,11 @@
+// A lane's operands are read once and kept in registers, beside its logits.
+
+var<private> held_operand: array<u32, HELD>;
+
+fn hold_operand(turn: u32, j: u32) {
+    held_operand[turn] = operand(j);
+}
+
+fn taken_operand(walk: Walk, turn: u32) -> u32 {
+    return held_operand[turn];
+}

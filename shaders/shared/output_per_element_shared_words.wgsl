@@ -1,0 +1,35 @@
+// A value for every logit, two of which share a word. Along the last axis a lane takes words, not the
+// elements it walked, so that it stores both halves at once; only a word that belongs to two rows is
+// changed by halves. What is loaded again for that comes from the cache.
+
+fn finished(j: u32, row: Finish) -> u32 {
+    let bits = logit(j);
+    let value = element_result(bits, operand(j), j, row);
+    return select(value, MASKED_RESULT, is_masked(bits) && !row.is_empty);
+}
+
+fn write_lane(walk: Walk, lane: u32, first: u32, classes: u32, first_chunk: bool, row: Finish) {
+    if lane == 0u && first_chunk {
+        write_row_values(row);
+    }
+    if parameters.inner != 1u {
+        for (var turn = 0u; turn < walk.count; turn += 1u) {
+            let j = class_at(walk, turn);
+            store_result(result_of_row + j * parameters.inner, finished(j, row));
+        }
+        return;
+    }
+    let start = result_of_row + first;
+    let end = start + classes;
+    for (var word = (start >> 1u) + lane; 2u * word < end; word += LANES) {
+        let low = 2u * word - result_of_row;
+        let high = low + 1u;
+        if 2u * word < start {
+            store_result(2u * word + 1u, finished(high, row));
+        } else if 2u * word + 1u >= end {
+            store_result(2u * word, finished(low, row));
+        } else {
+            store_word(word, stored(finished(low, row)) | (stored(finished(high, row)) << 16u));
+        }
+    }
+}

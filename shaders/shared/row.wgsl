@@ -1,0 +1,37 @@
+// The row that this invocation works on: every element is found by its class.
+
+// Where class 0 lies, in each buffer.
+var<private> logits_of_row: u32;
+var<private> result_of_row: u32;
+var<private> operand_of_row: u32;
+// The row among all of the operation.
+var<private> row_index: u32;
+
+fn begin_row(slab: u32, column: u32) {
+    logits_of_row = parameters.logits_start + slab * parameters.logits_pitch + column;
+    result_of_row = parameters.result_start + slab * parameters.result_pitch + column;
+    operand_of_row = parameters.operand_start + slab * parameters.operand_pitch + column;
+    let slab_of_all = parameters.first_slab + slab;
+    let column_of_all = parameters.first_column + column;
+    row_index = slab_of_all * parameters.inner + column_of_all;
+    begin_adjustment(slab_of_all, column_of_all);
+    begin_targets();
+}
+
+// The classes that one lane is charged with: `count` of them, `step` apart.
+struct Walk {
+    first: u32,
+    step: u32,
+    count: u32,
+}
+
+fn class_at(walk: Walk, turn: u32) -> u32 {
+    return walk.first + turn * walk.step;
+}
+
+// Of the classes from `first` on, lane l of `lanes` takes l, l + lanes, l + 2·lanes, …: by the class alone,
+// never by where the row stands.
+fn walk_of_lane(lane: u32, lanes: u32, first: u32, classes: u32) -> Walk {
+    let count = select(0u, (classes - lane + lanes - 1u) / lanes, lane < classes);
+    return Walk(first + lane, lanes, count);
+}

@@ -1,0 +1,387 @@
+//! What one call sends to a GPU, and how the parts of it that belong to a window are brought together on
+//! the host.
+
+use crate::adjustment::{Broadcast, Causal, Resolved, Temperature};
+use crate::arrangement::Arrangement;
+use crate::assemble::Dtypes;
+use crate::cross_entropy::{ArrangedLoss, RowResults, Targets, Wanted};
+use crate::plan::{AdjustmentParameters, Job, LossParameters};
+use crate::request::Arranged;
+use crate::transfer::{Input, Operation, WINDOW_BYTES, Window, in_words};
+use crate::{Dtype, Element, Elements, Op, Result, Rows};
+
+/// Digits of a place in a mask that the shaders have room for, of each kind.
+const MOST_DIGITS: usize = 4;
+
+/// For what is not wanted of a row (`row_values.wgsl`), and for a row without a label (`targets.wgsl`).
+const NONE: u32 = u32::MAX;
+
+/// The kinds of `adjusted_logits.wgsl`.
+mod kind {
+    pub(super) const ONE_TEMPERATURE: u32 = 1;
+    pub(super) const TEMPERATURE_PER_ROW: u32 = 2;
+    pub(super) const MASK: u32 = 4;
+    pub(super) const ADDITIVE_MASK: u32 = 8;
+    pub(super) const CAUSAL: u32 = 16;
+    pub(super) const WINDOW: u32 = 32;
+    pub(super) const LENGTHS: u32 = 64;
+}
+
+/// All of a call, before it is cut into windows.
+pub(crate) struct Inputs<'a> {
+    /// Over all rows; masks and values of rows are filled in for each window.
+    pub(crate) job: Job,
+    pub(crate) arrangement: &'a Arrangement,
+    logits: Elements<'a>,
+    operand: Option<Elements<'a>>,
+    adjustment: &'a Resolved<'a>,
+    loss: Option<&'a ArrangedLoss<'a>>,
+}
+
+impl<'a> Inputs<'a> {
+    pub(crate) fn of_request(arranged: &'a Arranged<'a>, result: Dtype) -> Result<Self> {
+        let Arranged { op, logits, operand, arrangement, adjustment, options } = arranged;
+        let rows = arrangement.rows;
+        let dtypes = Dtypes { logits: logits.dtype(), result, operand: operand.map(|operand| operand.dtype()) };
+        let job = Job { dtypes, ..Job::plain(*op, Dtype::F32, &rows, &rows.result(*op), options) };
+        let (logits, operand) = (*logits, *operand);
+        Ok(Inputs { job, arrangement, logits, operand, adjustment, loss: None })
+    }
+
+    pub(crate) fn of_loss(loss: &'a ArrangedLoss<'a>, gradient: Option<Dtype>) -> Result<Self> {
+        let ArrangedLoss { logits, targets, arrangement, adjustment, options, .. } = loss;
+        let rows = arrangement.rows;
+        let op = if gradient.is_some() { Op::CrossEntropyGradient } else { Op::CrossEntropy };
+        let operand = match targets {
+            Targets::Labels(_) => None,
+            Targets::Probabilities(targets) => Some(*targets),
+        };
+        let dtypes = Dtypes {
+            logits: logits.dtype(),
+            result: gradient.unwrap_or(Dtype::F32),
+            operand: operand.map(|operand| operand.dtype()),
+        };
+        let [scale, z_scale] = loss.scales();
+        let bits = |value: f64| (value as f32).to_bits();
+        let parameters = LossParameters {
+            kept: bits(1.0 - loss.smoothing),
+            spread: bits(loss.smoothing / rows.classes().max(1) as f64),
+            scale: bits(scale),
+            z_scale: if loss.z_loss == 0.0 { 0 } else { bits(2.0 * loss.z_loss * z_scale) },
+            kinds: u32::from(loss.class_weights.is_some()),
+            // Words, none of which says that its row is ignored: such rows have no label here.
+            label_kind: 4,
+            ..LossParameters::default()
+        };
+        let plain = Job::plain(op, Dtype::F32, &rows, &rows.result(op), options);
+        let job = Job { dtypes, loss: parameters, ..plain };
+        Ok(Inputs { job, arrangement, logits: *logits, operand, adjustment, loss: Some(loss) })
+    }
+
+    /// The operation over one window. What serves all windows is sent again with each: it is little, or cut.
+    pub(crate) fn part(&self, window: &Window, rows: Rows) -> Operation {
+        let count = rows.count();
+        let mut input_bytes = [0; 7];
+        let mut set = |input: Input, bytes: u64| input_bytes[input as usize] = in_words(bytes);
+        let dtypes = self.job.dtypes;
+        set(Input::Logits, rows.elements() * dtypes.logits.bytes());
+        if let Some(dtype) = dtypes.operand {
+            set(Input::Operand, rows.elements() * dtype.bytes());
+        }
+        if let Some((mask, broadcast)) = &self.adjustment.mask {
+            set(Input::Mask, if is_sent_whole(mask.len(), 1, broadcast) { mask.len() as u64 } else { rows.elements() });
+        }
+        if let Some((mask, broadcast)) = &self.adjustment.additive_mask {
+            let elements = if is_sent_whole(mask.len(), 4, broadcast) { mask.len() as u64 } else { rows.elements() };
+            set(Input::AdditiveMask, 4 * elements);
+        }
+        if self.has_row_inputs() {
+            set(Input::PerRow, 8 * count);
+        }
+        let mut loss = self.job.loss;
+        let mut row_values_bytes = 0;
+        if let Some(whole) = self.loss {
+            if self.operand.is_none() {
+                set(Input::Labels, 4 * count);
+            }
+            if whole.class_weights.is_some() {
+                set(Input::ClassWeights, 4 * rows.classes());
+            }
+            let mut next = 0;
+            let mut place = |wanted: bool| {
+                let at = if wanted { next } else { NONE };
+                next += if wanted { count as u32 } else { 0 };
+                at
+            };
+            let [losses, log_sum_exp, label, entropy, argmax] = values_of(whole);
+            loss.losses_at = place(losses);
+            loss.log_sum_exp_at = place(log_sum_exp);
+            loss.label_log_probability_at = place(label);
+            loss.entropy_at = place(entropy);
+            loss.argmax_at = place(argmax);
+            row_values_bytes = 4 * u64::from(next);
+        }
+        let result = rows.result(self.job.op);
+        let adjustment = self.adjustment_of(window, &rows);
+        let job = Job { rows, result, operand: rows, adjustment, loss, ..self.job };
+        Operation { job, input_bytes, row_values_bytes }
+    }
+
+    fn has_row_inputs(&self) -> bool {
+        let per_row = matches!(self.adjustment.temperature, Some(Temperature::PerRow(_)));
+        per_row || self.adjustment.lengths.is_some()
+    }
+
+    /// The adjustment as the shaders are told of it.
+    fn adjustment_of(&self, window: &Window, rows: &Rows) -> AdjustmentParameters {
+        let adjustment = self.adjustment;
+        let mut parameters = AdjustmentParameters {
+            inverse_temperature: 1f32.to_bits(),
+            origin_slab: window.slabs.start as u32,
+            origin_column: window.columns.start as u32,
+            queries: 1,
+            ..AdjustmentParameters::default()
+        };
+        match adjustment.temperature {
+            None => {}
+            Some(Temperature::PerRow(_)) => parameters.kinds |= kind::TEMPERATURE_PER_ROW,
+            Some(Temperature::Same(temperature)) => {
+                parameters.kinds |= kind::ONE_TEMPERATURE;
+                // What is meant is the nearest f32.
+                let [inverse, power] = inverse_of(temperature as f32);
+                (parameters.inverse_temperature, parameters.temperature_power) = (inverse, power as i32);
+            }
+        }
+        if adjustment.lengths.is_some() {
+            parameters.kinds |= kind::LENGTHS;
+        }
+        if let Some(Causal { offset, window }) = adjustment.causal {
+            parameters.kinds |= kind::CAUSAL;
+            parameters.queries = adjustment.queries as u32;
+            // Beyond what any row has, further makes no difference.
+            let most = 1i64 << 30;
+            parameters.causal_offset = offset.clamp(-most, most) as i32;
+            if let Some(window) = window {
+                parameters.kinds |= kind::WINDOW;
+                parameters.window = window.min(u64::from(u32::MAX)) as u32;
+            }
+        }
+        if let Some((mask, broadcast)) = &adjustment.mask {
+            parameters.kinds |= kind::MASK;
+            let whole = is_sent_whole(mask.len(), 1, broadcast);
+            (parameters.mask_start, parameters.mask_digits, parameters.mask) =
+                digits_of(broadcast, whole, window, rows);
+        }
+        if let Some((mask, broadcast)) = &adjustment.additive_mask {
+            parameters.kinds |= kind::ADDITIVE_MASK;
+            let whole = is_sent_whole(mask.len(), 4, broadcast);
+            (parameters.additive_start, parameters.additive_digits, parameters.additive) =
+                digits_of(broadcast, whole, window, rows);
+        }
+        if parameters.kinds == 0 { AdjustmentParameters::default() } else { parameters }
+    }
+
+    /// Hands the bytes of one input for one window to `take`, in pieces.
+    pub(crate) fn gather(&self, input: Input, window: &Window, take: &mut dyn FnMut(&[u8])) {
+        let rows = &self.job.rows;
+        match input {
+            Input::Logits => self.gather_elements(self.logits, window, take),
+            Input::Operand => {
+                if let Some(operand) = self.operand {
+                    self.gather_elements(operand, window, take);
+                }
+            }
+            Input::Labels => {
+                if let Some((loss, Targets::Labels(labels))) = self.loss.map(|loss| (loss, loss.targets)) {
+                    let label = |row| loss.label_of(&labels, row as usize).map_or(NONE, |label| label as u32);
+                    in_pieces(window.row_indices(rows.inner()).map(label), take);
+                }
+            }
+            Input::ClassWeights => {
+                if let Some(loss) = self.loss {
+                    in_pieces((0..rows.classes()).map(|class| loss.class_weight(class as usize) as f32), take);
+                }
+            }
+            Input::PerRow => {
+                let adjustment = self.adjustment;
+                in_pieces(
+                    window.row_indices(rows.inner()).map(|row| {
+                        let length = adjustment.lengths.map_or(0, |lengths| lengths[row as usize]);
+                        [(adjustment.temperature_of(row) as f32).to_bits(), length.min(rows.classes()) as u32]
+                    }),
+                    take,
+                );
+            }
+            Input::Mask => {
+                if let Some((mask, broadcast)) = &self.adjustment.mask {
+                    if is_sent_whole(mask.len(), 1, broadcast) {
+                        take(bytemuck::cast_slice(mask));
+                    } else {
+                        let of = |place: u64| u8::from(mask[place as usize]);
+                        in_pieces(places(broadcast, window, rows.classes()).map(of), take);
+                    }
+                }
+            }
+            Input::AdditiveMask => {
+                if let Some((mask, broadcast)) = &self.adjustment.additive_mask {
+                    let of = |place: u64| mask.get(place as usize).unwrap_or(0.0) as f32;
+                    if is_sent_whole(mask.len(), 4, broadcast) {
+                        in_pieces((0..mask.len() as u64).map(of), take);
+                    } else {
+                        in_pieces(places(broadcast, window, rows.classes()).map(of), take);
+                    }
+                }
+            }
+        }
+    }
+
+    fn gather_elements(&self, elements: Elements<'_>, window: &Window, take: &mut dyn FnMut(&[u8])) {
+        match elements {
+            Elements::F16(slice) => self.gather_slice(slice, window, take),
+            Elements::Bf16(slice) => self.gather_slice(slice, window, take),
+            Elements::F32(slice) => self.gather_slice(slice, window, take),
+            Elements::F64(slice) => self.gather_slice(slice, window, take),
+        }
+    }
+
+    fn gather_slice<T: Element>(&self, slice: &[T], window: &Window, take: &mut dyn FnMut(&[u8])) {
+        for run in window.runs(&self.job.rows) {
+            self.arrangement.gather(slice, run, |piece| take(bytemuck::cast_slice(piece)));
+        }
+    }
+
+    /// Room for what is wanted of each row.
+    pub(crate) fn empty_row_results(&self) -> RowResults<f64> {
+        let Some(loss) = self.loss else { return RowResults::default() };
+        let count = self.job.rows.count() as usize;
+        let room = |wanted: bool| vec![0.0; if wanted { count } else { 0 }];
+        let [losses, log_sum_exp, label, entropy, argmax] = values_of(loss);
+        RowResults {
+            losses: room(losses),
+            log_sum_exp: room(log_sum_exp),
+            label_log_probabilities: room(label),
+            entropy: room(entropy),
+            argmax: vec![0; if argmax { count } else { 0 }],
+        }
+    }
+
+    /// What is known of rows without any class.
+    pub(crate) fn without_classes(&self, rows: &mut RowResults<f64>) {
+        rows.log_sum_exp.fill(f64::NEG_INFINITY);
+    }
+
+    /// Puts the values of a window's rows in their places.
+    pub(crate) fn take_row_values(&self, window: &Window, words: &[u32], rows: &mut RowResults<f64>) {
+        let Some(loss) = self.loss else { return };
+        let inner = self.job.rows.inner();
+        let count = window.row_indices(inner).count();
+        let mut arrays = words.chunks(count.max(1));
+        let RowResults { losses, log_sum_exp, label_log_probabilities, entropy, argmax } = rows;
+        let wanted = values_of(loss);
+        let floats = [losses, log_sum_exp, label_log_probabilities, entropy];
+        for (values, _) in floats.into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
+            for (row, &bits) in window.row_indices(inner).zip(arrays.next().unwrap_or_default()) {
+                values[row as usize] = f32::from_bits(bits).into();
+            }
+        }
+        if wanted[4] {
+            for (row, &class) in window.row_indices(inner).zip(arrays.next().unwrap_or_default()) {
+                argmax[row as usize] = class.into();
+            }
+        }
+    }
+}
+
+/// Which values of rows are asked of the device: loss, log-sum-exp, the label's log-probability, entropy,
+/// argmax.
+fn values_of(loss: &ArrangedLoss<'_>) -> [bool; 5] {
+    let Wanted { label_log_probabilities, log_sum_exp, entropy, argmax, .. } = loss.wanted;
+    [true, log_sum_exp || loss.z_loss != 0.0, label_log_probabilities, entropy, argmax]
+}
+
+/// Whether a mask travels as it was given. One that is large, or whose places the shaders cannot find, is
+/// brought into the order of the logits, window by window.
+fn is_sent_whole(elements: usize, bytes: u64, broadcast: &Broadcast) -> bool {
+    let parts = [&broadcast.outer, &broadcast.classes, &broadcast.inner];
+    let digits = parts.into_iter().map(Vec::len).max().unwrap_or(0);
+    elements as u64 * bytes <= WINDOW_BYTES / 4 && digits <= MOST_DIGITS
+}
+
+/// Where a mask starts, how many digits its places have, and the digits, for the shaders.
+fn digits_of(broadcast: &Broadcast, whole: bool, window: &Window, rows: &Rows) -> (u32, u32, [u32; 24]) {
+    let compact;
+    let (broadcast, start) = if whole {
+        (broadcast, 0)
+    } else {
+        // In the order of the window's logits; its first row is not row 0 of all.
+        let all = u64::from(u32::MAX);
+        let slab = rows.classes() * rows.inner();
+        compact = Broadcast {
+            outer: vec![[all, slab]],
+            classes: vec![[all, rows.inner()]],
+            inner: vec![[all, 1]],
+        };
+        let before = (window.slabs.start as u32).wrapping_mul(slab as u32);
+        (&compact, 0u32.wrapping_sub(before).wrapping_sub(window.columns.start as u32))
+    };
+    let (mut counts, mut words) = (0, [0; 24]);
+    for (part, digits) in [&broadcast.outer, &broadcast.classes, &broadcast.inner].into_iter().enumerate() {
+        counts |= (digits.len() as u32) << (8 * part);
+        for (digit, [length, stride]) in digits.iter().take(MOST_DIGITS).enumerate() {
+            let place = 8 * part + 2 * digit;
+            (words[place], words[place + 1]) = (*length as u32, *stride as u32);
+        }
+    }
+    (start, counts, words)
+}
+
+/// Where the elements of a mask lie for the logits of a window, in their order.
+fn places(broadcast: &Broadcast, window: &Window, classes: u64) -> impl Iterator<Item = u64> {
+    let columns = window.columns.clone();
+    window.slabs.clone().flat_map(move |slab| {
+        let columns = columns.clone();
+        (0..classes).flat_map(move |class| {
+            columns.clone().map(move |column| broadcast.at(slab, class, column))
+        })
+    })
+}
+
+/// Hands values to `take` as bytes, some thousands at a time.
+fn in_pieces<T: bytemuck::NoUninit>(values: impl Iterator<Item = T>, take: &mut dyn FnMut(&[u8])) {
+    let mut piece = Vec::with_capacity(4096);
+    for value in values {
+        piece.push(value);
+        if piece.len() == piece.capacity() {
+            take(bytemuck::cast_slice(&piece));
+            piece.clear();
+        }
+    }
+    take(bytemuck::cast_slice(&piece));
+}
+
+/// 1 / T as a factor from ½ to 1 and a power of two: no part of it leaves the range of f32.
+fn inverse_of(temperature: f32) -> [u32; 2] {
+    let temperature = f64::from(temperature);
+    let power = temperature.log2().floor();
+    let factor = temperature / power.exp2();
+    // A logarithm that was rounded up to a whole number is one too large.
+    let (factor, power) = if factor < 1.0 { (factor * 2.0, power - 1.0) } else { (factor, power) };
+    let inverse = (1.0 / factor) as f32;
+    [inverse.to_bits(), (-power) as i32 as u32]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inverse_is_a_factor_and_a_power_of_two() {
+        for temperature in [1.0f32, 2.0, 0.5, 0.7, 3.3e38, 1e-38, 1e-45, 1.0 - 6e-8, 7.999_999_5] {
+            let [inverse, power] = inverse_of(temperature);
+            let (inverse, power) = (f64::from(f32::from_bits(inverse)), power as i32);
+            assert!((0.5..=1.0).contains(&inverse), "{temperature}: {inverse}");
+            let product = inverse * f64::from(power).exp2() * f64::from(temperature);
+            assert!((product - 1.0).abs() <= 6e-8, "{temperature}: {product}");
+        }
+    }
+}
