@@ -15,7 +15,10 @@ use super::compute_rows;
 use super::real::Real;
 
 /// What is wanted of each row of a loss, and its gradient.
-pub(crate) fn compute_loss<R: Element>(loss: &ArrangedLoss<'_>, gradient: Option<&mut [R]>) -> RowResults<f64> {
+pub(crate) fn compute_loss<R: Element>(
+    loss: &ArrangedLoss<'_>,
+    gradient: Option<&mut [R]>,
+) -> RowResults<f64> {
     match widest::<R>(loss.logits, None) {
         Dtype::F64 => compute_in::<f64, R>(loss, gradient),
         _ => compute_in::<f32, R>(loss, gradient),
@@ -315,7 +318,9 @@ mod tests {
                             let hit = f64::from(labels[row] as usize == class);
                             (1.0 - epsilon) * weights[class] * hit + epsilon / 4.0 * weights[class]
                         }
-                        false => weights[class] * ((1.0 - epsilon) * targets[place(row, class)] + epsilon / 4.0),
+                        false => {
+                            weights[class] * ((1.0 - epsilon) * targets[place(row, class)] + epsilon / 4.0)
+                        }
                     };
                     let loss: f64 = classes().map(|class| q(class) * (log_sum_exp - z(class))).sum();
                     let costs_infinity = hard && has_masked_label(row) && weights[labels[row] as usize] > 0.0;
@@ -334,8 +339,6 @@ mod tests {
                     true => CrossEntropy::new(logits, &shape, 1, &labels).ignore_index(-100),
                     false => CrossEntropy::new(logits, &shape, 1, Elements::from(&targets)),
                 };
-                let complete = |loss: CrossEntropy<'static>| loss;
-                let _ = complete;
                 let loss = of(Elements::from(&logits))
                     .class_weights(&weights)
                     .label_smoothing(epsilon)
@@ -359,7 +362,11 @@ mod tests {
                                 .map(|class| (moved[place(row, class)] / temperature).exp())
                                 .sum::<f64>()
                                 .ln();
-                            let z = if hard && labels[row] < 0 { 0.0 } else { z_loss * log_sum_exp * log_sum_exp };
+                            let z = if hard && labels[row] < 0 {
+                                0.0
+                            } else {
+                                z_loss * log_sum_exp * log_sum_exp
+                            };
                             (single - z) * scale + z * z_scale
                         };
                         let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
@@ -430,7 +437,8 @@ mod tests {
             let loss = CrossEntropy::new(&logits, &[1, 3], 1, Elements::from(&targets)).with_gradient();
             let answer = answer::<f64>(&loss);
             is_close(&answer.losses, &[expected], 1e-15);
-            is_close(&answer.gradient.unwrap(), &[0.5, 0.5, 0.0].map(|p| p).iter().zip(targets).map(|(p, t)| p - f64::from(t)).collect::<Vec<_>>(), 1e-15);
+            let gradient = [0, 1, 2].map(|class| [0.5, 0.5, 0.0][class] - f64::from(targets[class]));
+            is_close(&answer.gradient.unwrap(), &gradient, 1e-15);
         }
     }
 

@@ -94,13 +94,13 @@ impl<T: Real> Task for Finish<'_, T> {
     fn run(self) {
         let Finish { op, probabilities, vector, sum, temperature } = self;
         match op {
-            Op::LogSoftmaxVjp => finish(probabilities, vector, temperature, |p, v| {
-                if p == 0.0 { v } else { v - p * sum }
-            }),
+            Op::LogSoftmaxVjp => {
+                finish(probabilities, vector, temperature, |p, v| if p == 0.0 { v } else { v - p * sum })
+            }
             Op::LogSoftmaxJvp => finish(probabilities, vector, temperature, |_, v| v - sum),
-            _ => finish(probabilities, vector, temperature, |p, v| {
-                if p == 0.0 { 0.0 } else { p * (v - sum) }
-            }),
+            _ => {
+                finish(probabilities, vector, temperature, |p, v| if p == 0.0 { 0.0 } else { p * (v - sum) })
+            }
         }
     }
 }

@@ -84,7 +84,10 @@ mod tests {
     #[test]
     fn ties_go_to_even_and_subnormals_stay() {
         let mut halves = [f16::ZERO; 5];
-        store(&[1.0 + 2f32.powi(-11), 1.0 + 3.0 * 2f32.powi(-11), 2f32.powi(-24), 65_520.0, f32::NAN], &mut halves);
+        store(
+            &[1.0 + 2f32.powi(-11), 1.0 + 3.0 * 2f32.powi(-11), 2f32.powi(-24), 65_520.0, f32::NAN],
+            &mut halves,
+        );
         assert_eq!(halves.map(f16::to_bits), [0x3c00, 0x3c02, 1, 0x7c00, 0x7e00]);
         let mut brains = [bf16::ZERO; 3];
         store(&[1.0 + 2f32.powi(-8), 2f32.powi(-133), f32::from_bits(0xffff_ffff)], &mut brains);

@@ -103,7 +103,8 @@ fn logarithm(maximum: f64, at_maximum: CompensatedSum, others: CompensatedSum) -
 /// Where the maximum is +∞: ∞ with the sign of the weights there, if it is one.
 fn infinite<T: Real>(logits: &[T], weights: &[T]) -> SignedLog {
     let at_infinity = logits.iter().zip(weights).filter(|(x, _)| x.widen() == f64::INFINITY);
-    let mut signs = at_infinity.map(|(_, weight)| weight.widen()).filter(|&weight| weight != 0.0).map(f64::signum);
+    let mut signs =
+        at_infinity.map(|(_, weight)| weight.widen()).filter(|&weight| weight != 0.0).map(f64::signum);
     match signs.next() {
         Some(sign) if signs.all(|other| other == sign) => SignedLog { log: f64::INFINITY, sign },
         _ => SignedLog::NAN,
