@@ -107,7 +107,7 @@ fn pairs(row: &[f64], value: impl Fn(usize, usize, f64) -> f64) -> Vec<f64> {
 /// # Panics
 /// Where `cotangent` is shorter than `row`, as in every function here that takes two of one length.
 pub fn vjp(row: &[f64], cotangent: &[f64]) -> Vec<f64> {
-    through_softmax(&softmax(row), cotangent)
+    Probabilities::of(row).through_softmax(cotangent)
 }
 
 /// A tangent v pushed forward through softmax: Σⱼ pᵢ(δᵢⱼ − pⱼ)·vⱼ, which is [`vjp`], since the Jacobian is
@@ -120,7 +120,7 @@ pub fn vjp(row: &[f64], cotangent: &[f64]) -> Vec<f64> {
 /// assert_eq!(jvp(&[0.0, 0.0], &[1.0, 3.0]), [-0.5, 0.5]);
 /// ```
 pub fn jvp(row: &[f64], tangent: &[f64]) -> Vec<f64> {
-    through_softmax(&softmax(row), tangent)
+    Probabilities::of(row).through_softmax(tangent)
 }
 
 /// A cotangent v pulled back through log-softmax: Σⱼ vⱼ(δᵢⱼ − pᵢ) = vᵢ − pᵢ·Σv.
@@ -132,7 +132,7 @@ pub fn jvp(row: &[f64], tangent: &[f64]) -> Vec<f64> {
 /// assert_eq!(log_softmax_vjp(&[0.0, f64::NEG_INFINITY], &[1.0, 3.0]), [-3.0, 3.0]);
 /// ```
 pub fn log_softmax_vjp(row: &[f64], cotangent: &[f64]) -> Vec<f64> {
-    back_through_log_softmax(&softmax(row), cotangent)
+    Probabilities::of(row).back_through_log_softmax(cotangent)
 }
 
 /// A tangent v pushed forward through log-softmax: Σⱼ (δᵢⱼ − pⱼ)·vⱼ = vᵢ − ⟨p, v⟩. Where a logit is −∞, its
@@ -144,34 +144,54 @@ pub fn log_softmax_vjp(row: &[f64], cotangent: &[f64]) -> Vec<f64> {
 /// assert_eq!(log_softmax_jvp(&[0.0, f64::NEG_INFINITY], &[1.0, 3.0]), [0.0, 2.0]);
 /// ```
 pub fn log_softmax_jvp(row: &[f64], tangent: &[f64]) -> Vec<f64> {
-    forward_through_log_softmax(&softmax(row), tangent)
+    Probabilities::of(row).forward_through_log_softmax(tangent)
 }
 
-fn through_softmax(p: &[f64], v: &[f64]) -> Vec<f64> {
-    let moved = forward_through_log_softmax(p, v);
-    p.iter().zip(moved).map(|(&p, moved)| times(p, moved)).collect()
+/// The probabilities of a row, and what each leaves of 1.
+struct Probabilities {
+    p: Vec<f64>,
+    complements: Vec<f64>,
 }
 
-fn back_through_log_softmax(p: &[f64], v: &[f64]) -> Vec<f64> {
-    let others = sums_of_the_others(&v[..p.len()]);
-    let classes = complements(p).into_iter().zip(others).enumerate();
-    classes.map(|(i, (complement, others))| complement * v[i] - times(p[i], others)).collect()
-}
+impl Probabilities {
+    /// Of logits: where p is more than ½, the others are summed, since 1 − p would cancel.
+    fn of(row: &[f64]) -> Self {
+        let p = softmax(row);
+        let others = sums_of_the_others(&p);
+        let complements =
+            p.iter().zip(others).map(|(&p, others)| if p > 0.5 { others } else { 1.0 - p }).collect();
+        Probabilities { p, complements }
+    }
 
-fn forward_through_log_softmax(p: &[f64], v: &[f64]) -> Vec<f64> {
-    let products: Vec<f64> = p.iter().enumerate().map(|(j, &p)| times(p, v[j])).collect();
-    let classes = complements(p).into_iter().zip(sums_of_the_others(&products)).enumerate();
-    classes.map(|(i, (complement, others))| complement * v[i] - others).collect()
+    /// Of probabilities that somebody has rounded: they need not sum to 1, and are taken as they are.
+    fn given(p: &[f64]) -> Self {
+        Probabilities { p: p.to_vec(), complements: p.iter().map(|p| 1.0 - p).collect() }
+    }
+
+    /// pᵢ(vᵢ − ⟨p, v⟩).
+    fn through_softmax(&self, v: &[f64]) -> Vec<f64> {
+        let moved = self.forward_through_log_softmax(v);
+        self.p.iter().zip(moved).map(|(&p, moved)| times(p, moved)).collect()
+    }
+
+    /// vᵢ − pᵢ·Σv.
+    fn back_through_log_softmax(&self, v: &[f64]) -> Vec<f64> {
+        let others = sums_of_the_others(&v[..self.p.len()]);
+        let classes = self.complements.iter().zip(others).enumerate();
+        classes.map(|(i, (complement, others))| complement * v[i] - times(self.p[i], others)).collect()
+    }
+
+    /// vᵢ − ⟨p, v⟩.
+    fn forward_through_log_softmax(&self, v: &[f64]) -> Vec<f64> {
+        let products: Vec<f64> = self.p.iter().enumerate().map(|(j, &p)| times(p, v[j])).collect();
+        let classes = self.complements.iter().zip(sums_of_the_others(&products)).enumerate();
+        classes.map(|(i, (complement, others))| complement * v[i] - others).collect()
+    }
 }
 
 /// p·v, and 0 where there is no probability, whatever v is.
 fn times(p: f64, v: f64) -> f64 {
     if p == 0.0 { 0.0 } else { p * v }
-}
-
-/// 1 − p for each probability: the sum of the others, where the subtraction would cancel.
-fn complements(p: &[f64]) -> Vec<f64> {
-    p.iter().zip(sums_of_the_others(p)).map(|(&p, others)| if p > 0.5 { others } else { 1.0 - p }).collect()
 }
 
 /// For each place the sum of what is at all others, without subtracting anything.
@@ -400,13 +420,13 @@ impl<'a> Row<'a> {
             Op::LogSoftmaxJacobian => log_softmax_jacobian(logits),
             Op::Vjp | Op::Jvp | Op::LogSoftmaxVjp | Op::LogSoftmaxJvp => {
                 let p = match options.given {
-                    Given::Logits => softmax(logits),
-                    Given::Probabilities => logits.clone(),
+                    Given::Logits => Probabilities::of(logits),
+                    Given::Probabilities => Probabilities::given(logits),
                 };
                 match op {
-                    Op::LogSoftmaxVjp => back_through_log_softmax(&p, operand),
-                    Op::LogSoftmaxJvp => forward_through_log_softmax(&p, operand),
-                    _ => through_softmax(&p, operand),
+                    Op::LogSoftmaxVjp => p.back_through_log_softmax(operand),
+                    Op::LogSoftmaxJvp => p.forward_through_log_softmax(operand),
+                    _ => p.through_softmax(operand),
                 }
             }
         };

@@ -484,8 +484,9 @@ pub fn judge_value(
     if narrowed {
         return Ok(error / last_place);
     }
-    let beyond = (error - tiny(computed)).max(0.0);
-    Ok(if beyond > 0.0 { beyond / (unit(computed) * scale) } else { 0.0 })
+    // Errors of what may be flushed are not told in units.
+    let unit = unit(computed) * scale;
+    Ok(if unit > tiny(computed) { (error - tiny(computed)).max(0.0) / unit } else { 0.0 })
 }
 
 /// The classes of a row that take part, without any rounding yet.
