@@ -280,8 +280,9 @@ pub fn cross_entropy(row: &[f64], targets: &[f64]) -> f64 {
     cross_entropy_of(&log_softmax(row), targets)
 }
 
+/// Σ −q·log p, in which 0·(−∞) is 0.
 fn cross_entropy_of(log_p: &[f64], targets: &[f64]) -> f64 {
-    let counted = log_p.iter().enumerate().filter(|(j, _)| targets[*j] != 0.0);
+    let counted = log_p.iter().enumerate().filter(|(j, log_p)| targets[*j] != 0.0 || log_p.is_nan());
     counted.fold(0.0, |sum, (j, log_p)| sum + targets[j] * (0.0 - log_p))
 }
 
@@ -456,6 +457,9 @@ impl<'a> Row<'a> {
     /// # Panics
     /// Where anything is shorter than the logits.
     pub fn cross_entropy(&self, targets: &[f64], options: &Options) -> f64 {
+        if self.is_undefined(options) {
+            return f64::NAN;
+        }
         cross_entropy_of(&self.compute(Op::LogSoftmax, options), targets)
     }
 
@@ -478,8 +482,16 @@ impl<'a> Row<'a> {
 
     /// The entropy of the probabilities, in nats: 0 where there is no probability.
     pub fn entropy(&self, options: &Options) -> f64 {
+        if self.is_undefined(options) {
+            return f64::NAN;
+        }
         let p = self.compute(Op::Softmax, options);
         cross_entropy_of(&self.compute(Op::LogSoftmax, options), &p)
+    }
+
+    /// Whether nothing is left of the row, and that is not a number.
+    fn is_undefined(&self, options: &Options) -> bool {
+        options.fully_masked == FullyMasked::Nan && self.shorter().is_wholly_masked()
     }
 
     /// The row without the classes that take no part, its temperature and additive mask applied.
