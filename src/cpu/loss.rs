@@ -183,8 +183,8 @@ impl Task<'_> {
     fn row_loss<T: Real>(&self, measured: &Measured<'_, T>, targets: &RowTargets<'_>) -> f64 {
         match measured.kind {
             Kind::Undefined => f64::NAN,
-            Kind::Empty => self.empty(f64::INFINITY),
-            Kind::Regular => {
+            Kind::Empty if self.loss.options.fully_masked == FullyMasked::Nan => f64::NAN,
+            Kind::Empty | Kind::Regular => {
                 let terms = targets.q.iter().zip(measured.logs).filter(|(q, _)| **q != 0.0);
                 let terms = terms.map(|(q, log)| q * -log.widen());
                 terms.fold(CompensatedSum::default(), CompensatedSum::plus).value()

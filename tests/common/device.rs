@@ -3,7 +3,53 @@
 
 use std::sync::OnceLock;
 
-use wgpu_softmax::{Gpu, wgpu};
+use wgpu_softmax::{Cpu, CrossEntropy, Element, Gpu, Losses, Request, Result, wgpu};
+
+/// Whether GPUs answer requests with operands, adjustments or 16-bit elements, and compute losses. Until they
+/// do, the tests of these run on the CPU alone.
+pub const GPUS_ANSWER_REQUESTS: bool = false;
+
+/// What the same questions are put to.
+pub enum Processor {
+    Cpu(Cpu),
+    Gpu(&'static Gpu),
+}
+
+/// The CPU and every GPU context.
+pub fn devices() -> Vec<Processor> {
+    let mut devices = vec![Processor::Cpu(Cpu::new())];
+    if GPUS_ANSWER_REQUESTS {
+        devices.extend([gpu(), plain_gpu()].into_iter().flatten().map(Processor::Gpu));
+    }
+    devices
+}
+
+impl Processor {
+    pub fn name(&self) -> String {
+        match self {
+            Processor::Cpu(cpu) => cpu.name(),
+            Processor::Gpu(gpu) => gpu.info().name.clone(),
+        }
+    }
+
+    pub fn computes_f64(&self) -> bool {
+        matches!(self, Processor::Cpu(_))
+    }
+
+    pub fn answer<R: Element>(&self, request: &Request<'_>) -> Result<Vec<R>> {
+        match self {
+            Processor::Cpu(cpu) => cpu.answer(request),
+            Processor::Gpu(gpu) => gpu.answer_blocking(request),
+        }
+    }
+
+    pub fn cross_entropy<R: Element>(&self, loss: &CrossEntropy<'_>) -> Result<Losses<R>> {
+        match self {
+            Processor::Cpu(cpu) => cpu.cross_entropy(loss),
+            Processor::Gpu(gpu) => gpu.cross_entropy_blocking(loss),
+        }
+    }
+}
 
 /// The best adapter, with all it offers.
 pub fn gpu() -> Option<&'static Gpu> {

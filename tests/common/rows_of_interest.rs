@@ -1,6 +1,8 @@
 //! Rows worth judging: lengths around every power of two and every tile, random rows of many characters, and
 //! the special rows of the contract. Everything is the same on every run and on every machine.
 
+use half::{bf16, f16};
+
 /// Lengths of rows: around the widths of registers, subgroups and workgroups, and those of known datasets
 /// and vocabularies.
 pub const CLASSES: [usize; 31] = [
@@ -42,6 +44,31 @@ impl Logit for f64 {
 
     fn nearest(value: f64) -> Self {
         value
+    }
+}
+
+/// 16-bit logits are computed in f32: their depth is its.
+impl Logit for f16 {
+    const NAN: Self = f16::NAN;
+    const ODD_NAN: Self = f16::from_bits(0xfd23);
+    const DEPTH: f64 = f32::DEPTH;
+    const GREATEST: f64 = 65_504.0;
+    const LEAST_SUBNORMAL: f64 = 5.960_464_477_539_063e-8;
+
+    fn nearest(value: f64) -> Self {
+        f16::from_f64(value)
+    }
+}
+
+impl Logit for bf16 {
+    const NAN: Self = bf16::NAN;
+    const ODD_NAN: Self = bf16::from_bits(0xffa1);
+    const DEPTH: f64 = f32::DEPTH;
+    const GREATEST: f64 = 3.389_531_389_251_535_5e38;
+    const LEAST_SUBNORMAL: f64 = 9.183_549_615_799_121e-41;
+
+    fn nearest(value: f64) -> Self {
+        bf16::from_f64(value)
     }
 }
 
