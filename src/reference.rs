@@ -394,7 +394,8 @@ impl<'a> Row<'a> {
     /// All values that `op` gives for the row.
     ///
     /// # Panics
-    /// Where the operation needs an operand and there is none, or anything is shorter than the logits.
+    /// Where the operation needs an operand and there is none, or anything is shorter than the logits. A loss,
+    /// which has targets, is [`cross_entropy`]: it has no values here.
     pub fn compute(&self, op: Op, options: &Options) -> Vec<f64> {
         let shorter = self.shorter();
         let Shorter { places, logits, operand } = &shorter;
@@ -430,6 +431,7 @@ impl<'a> Row<'a> {
                     _ => p.through_softmax(operand),
                 }
             }
+            Op::CrossEntropy | Op::CrossEntropyGradient => return Vec::new(),
         };
         // The chain rule: dz = dx / T.
         let slope = if matches!(op, Op::Softmax | Op::LogSoftmax) { 1.0 } else { self.temperature };
