@@ -96,7 +96,7 @@ impl Sums {
     pub(crate) fn partial_words(self) -> u64 {
         match self {
             Sums::Terms | Sums::Weighted => 4,
-            Sums::Products | Sums::Operand => 5,
+            Sums::Products | Sums::Operand => 6,
             Sums::Loss => 10,
         }
     }

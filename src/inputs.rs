@@ -324,7 +324,8 @@ fn digits_of(broadcast: &Broadcast, whole: bool, window: &Window, rows: &Rows) -
         let before = (window.slabs.start as u32).wrapping_mul(slab as u32);
         (&compact, 0u32.wrapping_sub(before).wrapping_sub(window.columns.start as u32))
     };
-    let (mut counts, mut words) = (0, [0; 24]);
+    // A digit that there is not is always 0.
+    let (mut counts, mut words) = (0, std::array::from_fn(|place| u32::from(place % 2 == 0)));
     for (part, digits) in [&broadcast.outer, &broadcast.classes, &broadcast.inner].into_iter().enumerate() {
         counts |= (digits.len() as u32) << (8 * part);
         for (digit, [length, stride]) in digits.iter().take(MOST_DIGITS).enumerate() {

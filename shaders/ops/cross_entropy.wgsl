@@ -23,7 +23,7 @@ fn loss_result(row: Finish) -> u32 {
     let of_label = likelihood(row.statistics.sum.label_distance, row.statistics.sum.has_label, row);
     let of_others = likelihood(row.statistics.sum.distances, row.statistics.sum.targets, row);
     let q = label_part();
-    return bitcast<u32>(select(0.0, q * of_label, q != 0.0) + of_others);
+    return one_nan(bitcast<u32>(select(0.0, q * of_label, q != 0.0) + of_others));
 }
 
 fn label_log_probability_result(row: Finish) -> u32 {
@@ -69,5 +69,5 @@ fn element_result(bits: u32, other: u32, j: u32, row: Finish) -> u32 {
     let of_loss = select(least, most, p > 0.5) * parameters.loss.scale;
     let of_squares = select(0.0, p * (maximum_of(row) + row.beside) * parameters.loss.z_scale, parameters.loss.z_scale != 0.0);
     let value = (of_loss + of_squares) * inverse_temperature();
-    return select(bitcast<u32>(value), row.special, row.is_special);
+    return select(one_nan(bitcast<u32>(value)), row.special, row.is_special);
 }

@@ -4,5 +4,5 @@ const MASKED_RESULT: u32 = 0u;
 
 fn element_result(bits: u32, other: u32, j: u32, row: Finish) -> u32 {
     let value = (bitcast<f32>(other) - row.beside) * inverse_temperature();
-    return select(bitcast<u32>(value), row.special, row.is_special);
+    return select(one_nan(bitcast<u32>(value)), row.special, row.is_special);
 }

@@ -82,33 +82,32 @@ fn invert(bits: u32) {
     inverse = nearly + nearly * rest;
 }
 
-// The offset that part `part` (0 slabs, 1 classes, 2 columns) of a place has in the mask.
-fn mask_place(part: u32, index: u32) -> u32 {
-    let digits = (parameters.adjustment.mask_digits >> (8u * part)) & 0xffu;
-    var rest = index;
-    var place = 0u;
-    for (var digit = 0u; digit < digits; digit += 1u) {
-        let pair = parameters.adjustment.mask[2u * part + digit / 2u];
-        let length = select(pair.x, pair.z, digit % 2u == 1u);
-        let stride = select(pair.y, pair.w, digit % 2u == 1u);
-        place += (rest % length) * stride;
-        rest /= length;
+// The offset of an index whose digits have these lengths and strides, two in each vector. Written out:
+// loops within loops would use up the turns that a software driver grants.
+fn place_of(index: u32, digits: u32, low: vec4<u32>, high: vec4<u32>) -> u32 {
+    if digits == 0u {
+        return 0u;
+    }
+    var place = (index % low.x) * low.y;
+    if digits > 1u {
+        let second = index / low.x;
+        let third = second / low.z;
+        place += (second % low.z) * low.w + (third % high.x) * high.y + (third / high.x % high.z) * high.w;
     }
     return place;
 }
 
+// The offset that part `part` (0 slabs, 1 classes, 2 columns) of a place has in the mask.
+fn mask_place(part: u32, index: u32) -> u32 {
+    let digits = (parameters.adjustment.mask_digits >> (8u * part)) & 0xffu;
+    return place_of(
+        index, digits, parameters.adjustment.mask[2u * part], parameters.adjustment.mask[2u * part + 1u]);
+}
+
 fn additive_place(part: u32, index: u32) -> u32 {
     let digits = (parameters.adjustment.additive_digits >> (8u * part)) & 0xffu;
-    var rest = index;
-    var place = 0u;
-    for (var digit = 0u; digit < digits; digit += 1u) {
-        let pair = parameters.adjustment.additive[2u * part + digit / 2u];
-        let length = select(pair.x, pair.z, digit % 2u == 1u);
-        let stride = select(pair.y, pair.w, digit % 2u == 1u);
-        place += (rest % length) * stride;
-        rest /= length;
-    }
-    return place;
+    return place_of(
+        index, digits, parameters.adjustment.additive[2u * part], parameters.adjustment.additive[2u * part + 1u]);
 }
 
 fn takes_part(j: u32) -> bool {

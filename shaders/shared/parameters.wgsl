@@ -65,7 +65,8 @@ struct Adjustment {
     // How many digits a place in the masks has for slabs, classes and columns: 8 bits each.
     mask_digits: u32,
     additive_digits: u32,
-    // Length and stride of two digits each; up to four for slabs, four for classes, four for columns.
+    // Length and stride of two digits each; up to four for slabs, four for classes, four for columns. One
+    // that there is not has length 1.
     mask: array<vec4<u32>, 6>,
     additive: array<vec4<u32>, 6>,
 }

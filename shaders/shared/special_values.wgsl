@@ -29,3 +29,8 @@ fn is_finite_key(key: u32) -> bool {
 fn is_empty_key(key: u32) -> bool {
     return key <= NEGATIVE_INFINITY_KEY;
 }
+
+// Of all NaN the one that is written: for what is computed from numbers that nobody has looked at.
+fn one_nan(bits: u32) -> u32 {
+    return select(bits, NAN_BITS, (bits & 0x7fffffffu) > INFINITY_BITS);
+}
