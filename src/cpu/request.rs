@@ -11,7 +11,6 @@ use crate::request::Arranged;
 use crate::{Dtype, Element, ElementsMut, FullyMasked, Given, Op};
 
 use super::blocks::{Block, Kind, Layout, Place, Row, Written};
-use super::instruction_set::InstructionSet;
 use super::jacobian::Measured;
 use super::real::Real;
 use super::weighted::WeightedRow;
@@ -36,7 +35,7 @@ fn compute_into<R: Element>(arranged: &Arranged<'_>, result: &mut [R]) {
 
 fn compute_in<T: Real, R: Element>(arranged: &Arranged<'_>, result: &mut [R]) {
     let request =
-        Task { arranged, layout: Layout::new(&arranged.arrangement), instructions: InstructionSet::widest() };
+        Task { arranged, layout: Layout::new(&arranged.arrangement) };
     match arranged.op {
         Op::Softmax | Op::LogSoftmax => request.per_element::<T, R>(result),
         Op::LogSumExp => request.log_sum_exps::<T, R>(result),
@@ -52,7 +51,6 @@ fn compute_in<T: Real, R: Element>(arranged: &Arranged<'_>, result: &mut [R]) {
 struct Task<'a> {
     arranged: &'a Arranged<'a>,
     layout: Layout<'a>,
-    instructions: InstructionSet,
 }
 
 impl Task<'_> {
@@ -96,7 +94,7 @@ impl Task<'_> {
                         let is_nan = values.first().is_some_and(|value| value.widen().is_nan());
                         let row = block.row(index);
                         if is_nan && row.kind(values) == Kind::Undefined {
-                            row.fill_masked(masked, values);
+                            row.participation.fill_masked(masked, values);
                         }
                     }
                 }
@@ -168,15 +166,15 @@ impl Task<'_> {
                     let kind = if given { Kind::Regular } else { row.kind(probabilities) };
                     match kind {
                         Kind::Regular => {
-                            row.fill_masked(T::ZERO, vector);
+                            row.participation.fill_masked(T::ZERO, vector);
                             let temperature = adjustment.temperature_of((rows.start + index) as u64);
-                            products::multiply(self.instructions, op, probabilities, vector, temperature);
+                            products::multiply(self.layout.instructions, op, probabilities, vector, temperature);
                         }
                         Kind::Undefined => vector.fill(T::NAN),
                         Kind::Empty => vector.fill(empty(options.fully_masked, T::ZERO)),
                     }
                     if kind != Kind::Empty {
-                        row.fill_masked(T::ZERO, vector);
+                        row.participation.fill_masked(T::ZERO, vector);
                     }
                 }
                 place.write(&vectors);
@@ -194,8 +192,8 @@ impl Task<'_> {
             let mut values = Vec::with_capacity(2 * rows.len());
             for index in 0..rows.len() {
                 let (row, weights) = (block.row(index), &mut weights[block.range(index)]);
-                row.fill_masked(T::ZERO, weights);
-                let sum = self.instructions.run(WeightedRow { logits: row.logits, weights });
+                row.participation.fill_masked(T::ZERO, weights);
+                let sum = self.layout.instructions.run(WeightedRow { logits: row.logits, weights });
                 if signed {
                     values.extend([T::narrow(sum.log), T::narrow(sum.sign)]);
                 } else {
@@ -217,7 +215,7 @@ fn empty<T: Real>(fully_masked: FullyMasked, zero: T) -> T {
 
 /// Makes row `i` of a Jacobian by z one by x: derivatives of and by what takes no part are 0.
 fn adjust_jacobian_row<T: Real>(row: &Row<'_, T>, i: usize, temperature: f64, values: &mut [T]) {
-    if !row.takes_part(i) {
+    if !row.participation.takes_part(i) {
         return values.fill(T::ZERO);
     }
     if temperature != 1.0 {
@@ -225,7 +223,7 @@ fn adjust_jacobian_row<T: Real>(row: &Row<'_, T>, i: usize, temperature: f64, va
             *value = T::narrow(value.widen() / temperature);
         }
     }
-    row.fill_masked(T::ZERO, values);
+    row.participation.fill_masked(T::ZERO, values);
 }
 
 #[cfg(test)]
