@@ -8,6 +8,7 @@
 
 use crate::adjustment::Resolved;
 use crate::arrangement::Arrangement;
+use crate::cpu::Real;
 use crate::tensor::check_length;
 use crate::{Adjustment, Axes, Dtype, Element, Elements, Error, Op, Options, Result};
 
@@ -352,7 +353,8 @@ impl ArrangedLoss<'_> {
 
     /// The answer, from what a device found out of each row.
     pub(crate) fn answer<R: Element>(&self, rows: RowResults<f64>, gradient: Option<Vec<R>>) -> Losses<R> {
-        let narrow = |value: f64| <R::Computed as crate::cpu::Real>::narrow(value);
+        // 0 · ∞ has a sign on some machines, which the one NaN that is handed out has not.
+        let narrow = |value: f64| if value.is_nan() { R::Computed::NAN } else { R::Computed::narrow(value) };
         let narrowed = |values: Vec<f64>| values.into_iter().map(narrow).collect::<Vec<_>>();
         let is_counted = |row: usize| match &self.targets {
             Targets::Labels(labels) => self.label_of(labels, row).is_some(),

@@ -218,7 +218,11 @@ impl Task<'_> {
     fn row_loss<T: Real>(&self, row: &Row<'_, T>, targets: &RowTargets<'_>) -> f64 {
         match row.kind {
             Kind::Undefined => f64::NAN,
-            Kind::Empty => self.empty(f64::INFINITY),
+            Kind::Empty => {
+                let costs = targets.label.is_some_and(|(_, own)| own != 0.0)
+                    || targets.q.iter().any(|&q| q != 0.0);
+                self.empty(if costs { f64::INFINITY } else { 0.0 })
+            }
             Kind::Regular => {
                 let of_label = match targets.label {
                     Some((label, own)) if own != 0.0 => own * -self.log_probability(row, label),

@@ -12,6 +12,8 @@
 //! | entropy H | (24 u + 2 e)·(1 + H) |
 //! | argmax | the very class; with a temperature or an additive mask any whose z is the largest within e |
 //!
+//! A loss may be +∞ where an nll that has a target is beyond the range of the type that is computed in.
+//!
 //! In f64 the truth is f64 itself, summed plainly: all bounds are 64 times as large there. Each bound carries
 //! the least normal number besides, and one unit in the last place of results with fewer digits.
 
@@ -24,7 +26,7 @@ use wgpu_softmax::{
 use super::adjusted::{Adjusted, AdjustedRow, Layout};
 use super::device::{Processor, devices};
 use super::question::{judge_value, tiny, unit};
-use super::stored::Stored;
+use super::stored::{Stored, greatest};
 
 /// Labels of each type.
 #[derive(Debug, Clone)]
@@ -131,6 +133,8 @@ impl WorstOfLoss {
 struct Truth {
     loss: f64,
     loss_bound: f64,
+    /// Whether one of the terms is beyond the range of the type that is computed in.
+    may_overflow: bool,
     /// L² and its bound, times the coefficient.
     z_loss: f64,
     z_bound: f64,
@@ -284,6 +288,8 @@ impl Loss {
         let maximum = participating().map(|(z, _)| *z).fold(f64::NEG_INFINITY, f64::max);
         let log_term = (log_sum_exp - maximum).abs();
         let log_sum_exp_bound = 4.0 * u * (maximum.abs() + log_sum_exp.abs() + log_term) + moved;
+        let counts = |(log_p, q): (&f64, &f64)| *q != 0.0 && log_p.abs() > greatest(computed);
+        let may_overflow = log_p.iter().zip(&targets).any(counts);
         let loss_bound = log_p.iter().zip(&targets).enumerate().filter(|(_, (_, q))| **q != 0.0).map(
             |(class, (log_p, q))| {
                 let nll = log_p.abs();
@@ -295,6 +301,7 @@ impl Loss {
         Truth {
             loss: if is_counted { meant.cross_entropy(&targets, &self.options) } else { 0.0 },
             loss_bound: loss_bound.sum(),
+            may_overflow,
             z_loss: if is_counted && self.z_loss != 0.0 {
                 self.z_loss * log_sum_exp * log_sum_exp
             } else {
@@ -416,6 +423,13 @@ impl Loss {
         }
         let mut worst: f64 = 0.0;
         for (row, (value, bound)) in expected.into_iter().enumerate() {
+            let overflows = match self.reduction {
+                Reduction::None => truths[row].may_overflow,
+                _ => truths.iter().any(|truth| truth.may_overflow),
+            };
+            if overflows && answer.losses.get(row) == f64::INFINITY {
+                continue;
+            }
             let bound =
                 (!value.is_nan() && value.is_finite()).then_some(bound * self.slack() + tiny(computed));
             let units = judge_value(&answer.losses, row, value.into(), bound, value.abs().max(1.0), computed);

@@ -11,7 +11,7 @@
 //! | softmax | (16 u + e)·p; a row sums to 1 within 16 u |
 //! | log-softmax | 8 u·max(1, \|y\|) + e; the largest entry also 16 u·\|y\| + e |
 //! | log-sum-exp | 4 u·(\|max\| + \|lse\| + log term) + e |
-//! | Jacobian pᵢ(δᵢⱼ − pⱼ) | (34 u + e) relative |
+//! | Jacobian pᵢ(δᵢⱼ − pⱼ) | (34 u + 2 e) relative: two probabilities |
 //! | of log-softmax, δᵢⱼ − pⱼ | (40 u + e) relative |
 //! | VJP, JVP | (40 u + e)·pᵢ·max\|v\| |
 //! | log-softmax VJP | 40 u·(\|vᵢ\| + pᵢ·Σ\|v\|) + e·pᵢ·Σ\|v\| |
@@ -60,7 +60,7 @@ struct Expected {
     value: DoubleDouble,
     /// How far from it an answer may be; `None` where it must be the very number.
     bound: Option<f64>,
-    /// What the error is told in multiples of.
+    /// What the error is told in multiples of: as many of its u as are promised are the bound.
     scale: f64,
 }
 
@@ -169,7 +169,10 @@ impl Question {
                 written += 1;
             }
         }
-        Stored::of(self.result, values)
+        let right = Stored::of(self.result, values);
+        // No zero has a sign, least of all that of a logarithm that is too small for the type.
+        let zeros = (0..right.len()).filter(|&place| right.get(place) == 0.0);
+        right.replaced(zeros, 0.0)
     }
 
     fn title(&self) -> String {
@@ -184,8 +187,8 @@ impl Question {
         )
     }
 
-    /// The largest error of an answer: in u of what the bound is relative to, or in units in the last place
-    /// where the result has fewer digits than what it was computed in.
+    /// The largest error of an answer: in u, with as many promised as the table says (e in them), or in units
+    /// in the last place where the result has fewer digits than what it was computed in.
     ///
     /// # Errors
     /// What is wrong with the first element that is wrong.
@@ -359,41 +362,40 @@ impl Question {
         let bounds = truth.iter().enumerate().map(|(place, &value)| {
             let size = value.value().abs();
             let masked = self.options.given == Given::Logits && z.get(place) == Some(&f64::NEG_INFINITY);
-            let (bound, scale) = match self.op {
+            // How many u are promised, the bound without what may be flushed, and that.
+            let (units, bound, flushed) = match self.op {
                 Op::Softmax | Op::Vjp | Op::Jvp if masked => return Expected::exactly(0.0),
                 Op::LogSoftmax if masked => return Expected::exactly(f64::NEG_INFINITY),
                 Op::Softmax if z.len() == 1 => return Expected::exactly(1.0),
                 Op::LogSoftmax if z.len() == 1 => return Expected::exactly(0.0),
                 Op::LogSumExp if z.len() == 1 && adjusted.magnitude == 0.0 => return Expected::exactly(z[0]),
-                Op::Softmax if size < tiny => (tiny, 1.0),
-                Op::Softmax => ((16.0 * u + moved) * size + tiny, size),
+                Op::Softmax if size < tiny => (16.0, 0.0, tiny),
+                Op::Softmax => (16.0, (16.0 * u + moved) * size, tiny),
                 Op::LogSoftmax => {
                     let bound = 8.0 * u * size.max(1.0);
                     let bound = if z[place] == maximum { bound.min(16.0 * u * size) } else { bound };
-                    (bound + moved + tiny, size.max(1.0))
+                    (8.0, bound + moved, tiny)
                 }
                 Op::LogSumExp => {
                     let scale = maximum.abs() + size + reference::log_sum_exp(&below);
-                    (4.0 * u * scale + moved + tiny, scale)
+                    (4.0, 4.0 * u * scale + moved, tiny)
                 }
-                Op::Jacobian => ((34.0 * u + moved) * size + tiny * (1.0 + slope), size),
-                Op::LogSoftmaxJacobian => ((40.0 * u + moved) * size + tiny * (1.0 + slope), size),
+                Op::Jacobian => (34.0, (34.0 * u + 2.0 * moved) * size, tiny * (1.0 + slope)),
+                Op::LogSoftmaxJacobian => (40.0, (40.0 * u + moved) * size, tiny * (1.0 + slope)),
                 Op::Vjp | Op::Jvp => {
                     let scale = slope * p[place] * greatest_v;
-                    ((40.0 * u + moved) * scale + tiny * (1.0 + slope * greatest_v), scale)
+                    (40.0, (40.0 * u + moved) * scale, tiny * (1.0 + 2.0 * slope * greatest_v))
                 }
                 Op::LogSoftmaxVjp => {
                     let (own, others) = (slope * v[place].abs(), slope * p[place] * sum_v);
-                    let flushed = tiny * (1.0 + slope * sum_v);
-                    (40.0 * u * (own + others) + moved * others + flushed, own + others)
+                    (40.0, 40.0 * u * (own + others) + moved * others, tiny * (1.0 + slope * sum_v))
                 }
                 _ => {
                     let (own, mean) = (slope * v[place].abs(), slope * mean_v);
-                    let flushed = tiny * (1.0 + slope * sum_v);
-                    (40.0 * u * (own + mean) + moved * mean + flushed, own + mean)
+                    (40.0, 40.0 * u * (own + mean) + moved * mean, tiny * (1.0 + slope * sum_v))
                 }
             };
-            Expected { value, bound: Some(bound), scale }
+            Expected { value, bound: Some(bound + flushed), scale: bound / (units * u) }
         });
         bounds.collect()
     }
@@ -428,15 +430,15 @@ impl Question {
         let log = match self.op {
             _ if sign_is_free => anything,
             Op::WeightedLogSumExp if sign < 0.0 => Expected::exactly(f64::NAN),
-            _ => Expected { value: log.into(), bound: Some(bound), scale: scale + others / sum.abs() },
+            _ => Expected { value: log.into(), bound: Some(bound), scale: bound / (4.0 * u) },
         };
         let sign = if sign_is_free { anything } else { Expected::exactly(sign) };
         if self.op == Op::SignedLogSumExp { vec![log, sign] } else { vec![log] }
     }
 }
 
-/// Judges one element of an answer: its error, in u of `scale`, or in units in the last place of its own type
-/// where that has fewer digits than what it was computed in.
+/// Judges one element of an answer: its error, in u of `scale`, or what it is off beyond its bound in units in
+/// the last place of its own type, where that has fewer digits than what it was computed in.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -459,6 +461,7 @@ pub fn judge_value(
         return Err(format!("a NaN of bits {:#x}", answer.bits(place)));
     }
     let narrowed = dtype.bytes() < computed.bytes();
+    let within = bound.unwrap_or(0.0);
     let last_place = unit_in_the_last_place(dtype, right);
     let bound = match bound {
         // The very number, as nearly as the type has it.
@@ -482,11 +485,11 @@ pub fn judge_value(
         return refused(bound);
     }
     if narrowed {
-        return Ok(error / last_place);
+        return Ok((error - within).max(0.0) / last_place);
     }
     // Errors of what may be flushed are not told in units.
     let unit = unit(computed) * scale;
-    Ok(if unit > tiny(computed) { (error - tiny(computed)).max(0.0) / unit } else { 0.0 })
+    Ok(if unit > 100.0 * tiny(computed) { (error - tiny(computed)).max(0.0) / unit } else { 0.0 })
 }
 
 /// The classes of a row that take part, without any rounding yet.
