@@ -98,7 +98,9 @@ fn all_that_is_asked_for_or_nothing() {
     let all = run(&[&arguments[..], &["-o", &output, "--log-probs", &logarithms]].concat()).succeeded();
     assert_eq!(all.stderr.lines().count(), 2);
     assert_eq!(folder.names(), ["g.safetensors", "in.npy", "l.npy", "labels.npy", "p.npy"]);
-    [&output, &gradient, &logarithms].map(|name| fs::remove_file(name).unwrap());
+    for written in [&output, &gradient, &logarithms] {
+        fs::remove_file(written).unwrap();
+    }
 
     let nowhere = folder.name("nowhere/p.npy");
     let error = run(&[&arguments[..], &["-o", &output, "--log-probs", &nowhere]].concat()).failed(5);
