@@ -127,7 +127,7 @@ pub struct Adjusting {
     pub causal_offset: Option<i64>,
 
     /// See only the last W of those keys.
-    #[arg(long, value_name = "W", requires = "causal", allow_negative_numbers = true)]
+    #[arg(long, value_name = "W", requires = "causal", allow_negative_numbers = true, value_parser = values::window)]
     pub window: Option<u64>,
 
     /// Let only the first so many classes of each row take part.
@@ -238,7 +238,8 @@ impl Run {
             return Err((ErrorKind::ArgumentConflict, why));
         }
         if losing.ignore_index.is_some() && losing.target_probs.is_some() {
-            let why = "--ignore-index goes with --labels: target probabilities are ignored nowhere".into();
+            let why =
+                "--ignore-index goes with --labels: with target probabilities no row has a label".into();
             return Err((ErrorKind::ArgumentConflict, why));
         }
         Ok(())

@@ -106,6 +106,10 @@ pub fn temperature() -> impl TypedValueParser<Value = Temperature> {
     })
 }
 
+pub fn window(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "give a whole number from 0 on".into())
+}
+
 pub fn label_smoothing(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),

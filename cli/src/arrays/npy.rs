@@ -80,10 +80,10 @@ pub fn write(writer: &mut impl Write, shape: &[usize], float: Float) -> io::Resu
         Float::F64 => 8,
         Float::Bf16 => return Err(io::Error::other("the .npy format has no bf16: .safetensors has")),
     };
-    // A comma behind each, so that one length is a tuple too.
-    let lengths: Vec<String> = shape.iter().map(|length| format!("{length},")).collect();
-    let mut text =
-        format!("{{'descr': '<f{bytes}', 'fortran_order': False, 'shape': ({}), }}", lengths.join(" "));
+    let lengths = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    // One length is a tuple only with a comma behind it.
+    let comma = if shape.len() == 1 { "," } else { "" };
+    let mut text = format!("{{'descr': '<f{bytes}', 'fortran_order': False, 'shape': ({lengths}{comma}), }}");
     let unpadded = MAGIC.len() + 4 + text.len() + 1;
     text.push_str(&" ".repeat(unpadded.next_multiple_of(ALIGNMENT) - unpadded));
     text.push('\n');

@@ -9,8 +9,21 @@ fn help_and_version_go_to_standard_output() {
         assert!(ran.text().contains("wgpu-softmax") && ran.stderr.is_empty());
     }
     let help = run(&["run", "--help"]).succeeded();
-    for part in ["--op", "softmax", "log-softmax", "logsumexp", "--axis", "--keepdims", "--device", "--dtype"]
-    {
+    for part in [
+        "--op",
+        "softmax",
+        "log-softmax",
+        "logsumexp",
+        "cross-entropy",
+        "--axis",
+        "--keepdims",
+        "--device",
+        "--dtype",
+        "bf16",
+        "Temperature and masks:",
+        "Cross-entropy:",
+        "Examples:",
+    ] {
         assert!(help.text().contains(part), "{part}");
     }
 }
@@ -26,7 +39,7 @@ fn a_wrong_command_line() {
         &["run", input, input],
         &["run", input, "--op", "softmin"],
         &["run", input, "--op", "Softmax"],
-        &["run", input, "--dtype", "f16"],
+        &["run", input, "--dtype", "f8"],
         &["run", input, "--precision", "exact"],
         &["run", input, "--device", ""],
         &["run", input, "--axis", ""],
@@ -61,6 +74,65 @@ fn a_wrong_command_line() {
         assert_eq!(ran.status, 2, "{arguments:?}: {}", ran.stderr);
         assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{arguments:?}");
     }
+}
+
+/// What has no use, what is missing, what contradicts itself: told from the words alone, so that no file needs
+/// to be there.
+#[test]
+fn words_that_do_not_go_together() {
+    const LOSS: [&str; 4] = ["--op", "cross-entropy", "--labels", "y.npy"];
+    for (arguments, said) in [
+        (&["--op", "vjp"][..], "--cotangent"),
+        (&["--op", "log-softmax-vjp", "--tangent", "v.npy"], "--tangent goes with"),
+        (&["--op", "jvp"], "--tangent"),
+        (&["--op", "jvp", "--cotangent", "v.npy"], "--cotangent goes with"),
+        (&["--cotangent", "v.npy"], "vjp"),
+        (&["--op", "cross-entropy"], "--labels FILE or --target-probs FILE"),
+        (&["--op", "cross-entropy", "--labels", "y.npy", "--target-probs", "t.npy"], "cannot be used with"),
+        (&["--op", "cross-entropy", "--target-probs", "t.npy", "--ignore-index", "0"], "--ignore-index"),
+        (&["--labels", "y.npy"], "cross-entropy"),
+        (&["--target-probs", "t.npy"], "cross-entropy"),
+        (&["--weights", "w.npy"], "logsumexp or cross-entropy"),
+        (&["--op", "logsumexp", "--sign", "s.npy"], "--weights"),
+        (&["--sign", "s.npy"], "logsumexp"),
+        (&["--ignore-index", "-1"], "cross-entropy"),
+        (&["--label-smoothing", "0.1"], "cross-entropy"),
+        (&["--z-loss", "0.1"], "cross-entropy"),
+        (&["--reduction", "mean"], "cross-entropy"),
+        (&["--grad", "g.npy"], "cross-entropy"),
+        (&["--log-probs", "p.npy"], "cross-entropy"),
+        (&[&LOSS[..], &["--keepdims"]].concat(), "--keepdims"),
+        (&[&LOSS[..], &["--reduction", "median"]].concat(), "median"),
+        (&[&LOSS[..], &["--label-smoothing", "1.5"]].concat(), "from 0 to 1"),
+        (&[&LOSS[..], &["--label-smoothing", "-0.1"]].concat(), "from 0 to 1"),
+        (&[&LOSS[..], &["--label-smoothing", "nan"]].concat(), "from 0 to 1"),
+        (&[&LOSS[..], &["--z-loss", "inf"]].concat(), "finite"),
+        (&[&LOSS[..], &["--ignore-index", "1.5"]].concat(), "1.5"),
+        (&[&LOSS[..], &["--grad", "g.npy", "--log-probs", "g.npy"]].concat(), "written twice"),
+        (&[&LOSS[..], &["--grad", "g.safetensors:a", "-o", "g.safetensors:b"]].concat(), "written twice"),
+        (&[&LOSS[..], &["--grad", "-", "-o", "-"]].concat(), "written twice"),
+        (&[&LOSS[..], &["--grad", "g.npy", "--dtype", "bf16"]].concat(), ".safetensors"),
+        (&["--window", "3"], "--causal"),
+        (&["--causal-offset", "3"], "--causal"),
+        (&["--causal", "--window", "-3"], "whole number"),
+        (&["--causal", "--window", "1.5"], "whole number"),
+        (&["--causal", "--axis", "all"], "last axis"),
+        (&["--causal", "--axis", "-2"], "last axis"),
+        (&["--causal", "--axis", "-2,-1"], "last axis"),
+        (&["--temperature", "0"], "more than 0"),
+        (&["--temperature", "-2"], "more than 0"),
+        (&["--temperature", "NaN"], "more than 0"),
+        (&["--fully-masked", "one"], "one"),
+        (&["--mask", "-", "--lengths", "-"], "standard input"),
+        (&["--mask", ""], "--mask"),
+        (&["--mask", "m.safetensors:"], "no tensor's name"),
+    ] {
+        let ran = run(&[&["run", "nowhere.npy"], arguments].concat());
+        assert_eq!(ran.status, 2, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stdout.is_empty() && ran.stderr.contains(said), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("error: ") && !ran.stderr.contains("nowhere"), "{}", ran.stderr);
+    }
+    assert_eq!(run(&["run", "-", "--mask", "-"]).status, 2);
 }
 
 /// A wrong command line is told before the input is looked at.

@@ -54,11 +54,20 @@ fn the_cpu_and_what_a_gpu_would_do() {
 #[test]
 fn shapes_of_every_kind() {
     for shape in ["1", "0", "0x10", "10x0", "1x1x1x1x1x1x1", "65536x2", "1000000007", "3X4", "3×4"] {
-        for op in ["softmax", "log-softmax", "logsumexp"] {
-            explained(&[shape, "--op", op]);
+        for op in ["softmax", "logsumexp", "log-softmax-vjp", "signed-logsumexp", "cross-entropy"] {
+            explained(&[shape, "--op", op, "--device", "cpu"]);
         }
     }
     let error = run(&["explain", "4x5", "--axis", "2"]).failed(3);
     assert!(error.contains("from -2 to 1"), "{error}");
     run(&["explain", "4x5", "--axis", "1,-1"]).failed(3);
+}
+
+#[test]
+fn what_is_read_and_written() {
+    let bytes = |arguments: &[&str]| explained(&[&["1048576x16", "--device", "cpu"], arguments].concat());
+    assert!(bytes(&["--dtype", "bf16"]).contains("64.0 MiB at the least"));
+    assert!(bytes(&["--dtype", "f32", "--op", "vjp"]).contains("192.0 MiB at the least"));
+    // The logits, a label of 8 bytes a row, a loss a row.
+    assert!(bytes(&["--dtype", "f32", "--op", "cross-entropy"]).contains("76.0 MiB at the least"));
 }

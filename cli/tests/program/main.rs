@@ -7,17 +7,23 @@
 mod arrays;
 mod axes;
 mod command_line;
+mod cross_entropy;
 mod damaged;
+mod derivatives;
 mod devices;
 mod explain;
+mod half_precision;
 mod jacobians;
+mod masks;
 mod npy;
 mod output;
 mod real_logits;
 mod reference;
 mod reports;
+mod safetensors;
 mod shaders;
 mod streams;
+mod weighted_sums;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -126,6 +132,15 @@ fn has_adapter() -> bool {
         "REQUIRE_GPU is set, and there is no adapter"
     );
     found
+}
+
+/// Runs on the CPU with the arguments given, and reads the result.
+#[track_caller]
+fn computed(arguments: &[&str]) -> npy::Array {
+    let folder = Folder::new();
+    let output = folder.name("out.npy");
+    run(&[&["run"], arguments, &["-o", &output, "--device", "cpu"]].concat()).succeeded();
+    npy::parse(&std::fs::read(output).unwrap())
 }
 
 /// One of the arrays that the repository ships.

@@ -34,6 +34,16 @@ pub fn f64_file(shape: &[usize], values: &[f64]) -> Vec<u8> {
     file("<f8", false, shape, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
 }
 
+/// Little-endian i64.
+pub fn i64_file(shape: &[usize], values: &[i64]) -> Vec<u8> {
+    file("<i8", false, shape, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
+}
+
+/// Booleans.
+pub fn bool_file(shape: &[usize], values: &[bool]) -> Vec<u8> {
+    file("|b1", false, shape, &values.iter().map(|&value| value.into()).collect::<Vec<_>>())
+}
+
 /// An array that the program wrote.
 #[derive(Debug, PartialEq)]
 pub struct Array {

@@ -87,6 +87,32 @@ fn places_that_cannot_be_written() {
     assert_eq!(folder.names(), ["file", "in.npy", "read-only.npy"]);
 }
 
+/// Several files appear together, or none of them.
+#[test]
+fn all_that_is_asked_for_or_nothing() {
+    let folder = Folder::new();
+    let input = folder.file("in.npy", &logits());
+    let labels = folder.file("labels.npy", &npy::i64_file(&[2], &[0, 1]));
+    let [output, gradient, logarithms] = ["l.npy", "g.safetensors", "p.npy"].map(|name| folder.name(name));
+    let arguments = ["run", &input, "--op", "cross-entropy", "--labels", &labels, "--grad", &gradient];
+    let all = run(&[&arguments[..], &["-o", &output, "--log-probs", &logarithms]].concat()).succeeded();
+    assert_eq!(all.stderr.lines().count(), 2);
+    assert_eq!(folder.names(), ["g.safetensors", "in.npy", "l.npy", "labels.npy", "p.npy"]);
+    for written in [&output, &gradient, &logarithms] {
+        fs::remove_file(written).unwrap();
+    }
+
+    let nowhere = folder.name("nowhere/p.npy");
+    let error = run(&[&arguments[..], &["-o", &output, "--log-probs", &nowhere]].concat()).failed(5);
+    assert!(error.contains("nowhere/p.npy"), "{error}");
+    // The same file by two names, which only the file system knows.
+    fs::create_dir(folder.join("below")).unwrap();
+    let again = folder.name("below/../g.safetensors");
+    let error = run(&[&arguments[..], &["-o", &again]].concat()).failed(2);
+    assert!(error.contains("written twice"), "{error}");
+    assert_eq!(folder.names(), ["below", "in.npy", "labels.npy"]);
+}
+
 #[cfg(unix)]
 mod unix {
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -145,6 +171,27 @@ mod unix {
         assert!(error.contains("cannot write out.npy"), "{error}");
         assert_eq!(fs::read(output).unwrap(), b"what was there");
         assert_eq!(folder.names(), ["out.npy"]);
+    }
+
+    /// The second file fits no more: the first one does not appear either.
+    #[test]
+    fn a_full_disk_leaves_all_old_files() {
+        let folder = Folder::new();
+        let output = folder.file("l.npy", b"what was there");
+        let (input, labels) = (example("digits_logits.npy"), example("digits_labels.npy"));
+        for gradient in ["g.npy", "/dev/full"] {
+            if gradient == "/dev/full" && !cfg!(target_os = "linux") {
+                continue;
+            }
+            let line = format!(
+                "trap '' XFSZ; ulimit -f 8; exec \"$PROGRAM\" run '{input}' -o l.npy --op cross-entropy --labels \
+                 '{labels}' --grad {gradient} --device cpu"
+            );
+            let error = shell(&line, folder.path()).failed(5);
+            assert!(error.contains(gradient), "{error}");
+            assert_eq!(fs::read(&output).unwrap(), b"what was there");
+            assert_eq!(folder.names(), ["l.npy"]);
+        }
     }
 
     #[test]

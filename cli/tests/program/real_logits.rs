@@ -80,3 +80,67 @@ fn images_and_masks_are_numbers_too() {
     );
     assert_eq!(computed("attention_mask.npy", "auto", &[]).shape, [2, 64]);
 }
+
+/// The loss that the digits' classifier ends with, and the gradient by its logits.
+#[test]
+fn the_digits_with_their_labels() {
+    let logits = singles("digits_logits.npy");
+    let labels: Vec<usize> = npy::example("digits_labels.npy")
+        .chunks_exact(8)
+        .map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap()) as usize)
+        .collect();
+    let folder = Folder::new();
+    let gradient = folder.name("gradient.npy");
+    let arguments = ["--op", "cross-entropy", "--labels", &example("digits_labels.npy"), "--grad", &gradient];
+    let loss = computed("digits_logits.npy", "cpu", &arguments);
+    let part = [true; 10];
+    let rows = logits.chunks(10).zip(&labels);
+    let expected: f64 = rows.clone().map(|(row, &y)| reference::log_sum_exp(row, &part) - row[y]).sum();
+    assert!(loss.shape.is_empty());
+    reference::assert_close(&loss.values, &[expected / 1797.0], "<f4");
+    let gradient = npy::parse(&std::fs::read(gradient).unwrap());
+    assert_eq!((gradient.descr.as_str(), &gradient.shape[..]), ("<f4", &[1797, 10][..]));
+    for ((row, &y), gradient) in rows.zip(gradient.values.chunks(10)) {
+        for (class, (p, actual)) in reference::softmax(row, &part).iter().zip(gradient).enumerate() {
+            let expected = (p - f64::from(u8::from(class == y))) / 1797.0;
+            assert!((actual - expected).abs() <= 1e-5 * expected.abs() + 1e-9, "{actual} {expected}");
+        }
+    }
+}
+
+/// The padding of both texts hides keys from every query, and the causal mask those that come later.
+#[test]
+fn attention_with_its_padding_and_causally() {
+    let scores = singles("attention_scores.npy");
+    let padding = npy::example("attention_mask.npy");
+    let folder = Folder::new();
+    let mask = folder.file("mask.npy", &npy::file("|b1", false, &[2, 1, 1, 1, 64], &padding));
+    let cases = [(&["--mask", &mask][..], false), (&["--mask", &mask, "--causal"], true)];
+    for (arguments, causal) in cases {
+        let result = computed("attention_scores.npy", "cpu", arguments);
+        assert_eq!(result.shape, [2, 2, 12, 64, 64]);
+        for (row, (scores, weights)) in scores.chunks(64).zip(result.values.chunks(64)).enumerate() {
+            let (text, query) = (row / (2 * 12 * 64), row % 64);
+            let part: Vec<bool> =
+                (0..64).map(|key| padding[64 * text + key] == 1 && (!causal || key <= query)).collect();
+            reference::assert_close(weights, &reference::softmax(scores, &part), "<f4");
+        }
+    }
+}
+
+#[test]
+fn a_vocabulary_with_its_tokens() {
+    let logits = singles("vocab_logits.npy");
+    let tokens: Vec<usize> = npy::example("vocab_tokens.npy")
+        .chunks_exact(8)
+        .map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap()) as usize)
+        .collect();
+    let arguments =
+        ["--op", "cross-entropy", "--labels", &example("vocab_tokens.npy"), "--reduction", "none"];
+    let losses = computed("vocab_logits.npy", "cpu", &arguments);
+    let part = vec![true; 30522];
+    let rows = logits.chunks(30522).zip(tokens);
+    let expected: Vec<f64> = rows.map(|(row, y)| reference::log_sum_exp(row, &part) - row[y]).collect();
+    assert_eq!(losses.shape, [8]);
+    reference::assert_close(&losses.values, &expected, "<f4");
+}

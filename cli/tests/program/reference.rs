@@ -41,6 +41,21 @@ pub fn compute(op: &str, values: &[f64], shape: &[usize], axes: &[usize]) -> Vec
     }
 }
 
+/// The probabilities of a row in which only some classes take part: 0 for the others.
+pub fn softmax(row: &[f64], part: &[bool]) -> Vec<f64> {
+    let taken = || row.iter().zip(part).filter(|(_, part)| **part).map(|(x, _)| *x);
+    let most = taken().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = taken().map(|x| (x - most).exp()).sum();
+    row.iter().zip(part).map(|(x, &part)| if part { (x - most).exp() / sum } else { 0.0 }).collect()
+}
+
+/// log Σ exp over the classes that take part.
+pub fn log_sum_exp(row: &[f64], part: &[bool]) -> f64 {
+    let taken = || row.iter().zip(part).filter(|(_, part)| **part).map(|(x, _)| *x);
+    let most = taken().fold(f64::NEG_INFINITY, f64::max);
+    if most == f64::NEG_INFINITY { most } else { most + taken().map(|x| (x - most).exp()).sum::<f64>().ln() }
+}
+
 /// Numbers that look like logits, the same every time.
 pub fn logits(count: usize) -> Vec<f64> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -51,13 +66,14 @@ pub fn logits(count: usize) -> Vec<f64> {
     (0..count).map(next).collect()
 }
 
-/// Units of 2⁻²⁴, 2⁻⁵³ or 2⁻¹¹ that a type's results may be off by, relative or absolute below 1.
+/// Units of 2⁻²⁴, 2⁻⁵³, 2⁻¹¹ or 2⁻⁸ that a type's results may be off by, relative or absolute below 1.
 #[track_caller]
 pub fn assert_close(actual: &[f64], expected: &[f64], descr: &str) {
     let tolerance = match descr {
-        "<f2" => 0.51 * 2f64.powi(-10),
-        "<f4" => 32.0 * 2f64.powi(-24),
-        "<f8" => 64.0 * 2f64.powi(-53),
+        "<f2" | "F16" => 0.51 * 2f64.powi(-10),
+        "BF16" => 0.51 * 2f64.powi(-7),
+        "<f4" | "F32" => 32.0 * 2f64.powi(-24),
+        "<f8" | "F64" => 64.0 * 2f64.powi(-53),
         _ => panic!("{descr}"),
     };
     assert_eq!(actual.len(), expected.len());
@@ -66,12 +82,24 @@ pub fn assert_close(actual: &[f64], expected: &[f64], descr: &str) {
         let scale = if *expected > 0.0 && *expected < 1.0 { *expected } else { expected.abs().max(1.0) };
         // Devices may flush what is smaller; f16 is rounded to its subnormals.
         let subnormal = match descr {
-            "<f2" => 2f64.powi(-25),
-            "<f4" => 2f64.powi(-126),
+            "<f2" | "F16" => 2f64.powi(-25),
+            "<f4" | "F32" | "BF16" => 2f64.powi(-126),
             _ => f64::MIN_POSITIVE,
         };
         assert!(
             (actual - expected).abs() <= tolerance * scale + subnormal,
+            "element {place}: {actual} where {expected} was expected"
+        );
+    }
+}
+
+/// For sums in which terms of either sign cancel: no more than `tolerance` apart, whatever the type.
+#[track_caller]
+pub fn assert_within(actual: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(actual.len(), expected.len());
+    for (place, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        assert!(
+            (actual - expected).abs() <= tolerance,
             "element {place}: {actual} where {expected} was expected"
         );
     }
@@ -84,5 +112,7 @@ fn wrong_answers_are_noticed() {
         assert_close(&[0.25], &[0.25], descr);
         assert!(std::panic::catch_unwind(|| assert_close(&[0.25 * (1.0 + off)], &[0.25], descr)).is_err());
         assert!(std::panic::catch_unwind(|| assert_close(&[f64::NAN], &[0.25], descr)).is_err());
+        assert!(std::panic::catch_unwind(|| assert_within(&[0.25 + off], &[0.25], off / 2.0)).is_err());
+        assert!(std::panic::catch_unwind(|| assert_within(&[f64::NAN], &[0.25], off)).is_err());
     }
 }

@@ -60,3 +60,26 @@ fn through_pipes_and_redirections() {
         std::fs::remove_file(folder.join("out.npy")).unwrap();
     }
 }
+
+/// Whichever result takes standard output, the report goes to the other stream.
+#[test]
+fn another_result_on_standard_output() {
+    let labels = example("digits_labels.npy");
+    let input = example("digits_logits.npy");
+    let arguments = ["run", &input, "--op", "cross-entropy", "--labels", &labels, "--grad", "-"];
+    let ran = run(&arguments).succeeded();
+    assert_eq!(npy::parse(&ran.stdout).shape, [1797, 10]);
+    assert!(ran.stderr.contains("\n  loss  0.0796"), "{}", ran.stderr);
+    let ran = run(&[&arguments[..], &["--json"]].concat()).succeeded();
+    let facts: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
+    assert_eq!(facts["other_results"][0]["path"], "standard output");
+    npy::parse(&ran.stdout);
+}
+
+#[test]
+fn another_input_from_standard_input() {
+    let mask = npy::bool_file(&[10], &[true, true, false, true, true, true, true, true, true, true]);
+    let ran =
+        run_with_input(&["run", &example("digits_logits.npy"), "--mask", "-", "-o", "-"], &mask).succeeded();
+    assert_eq!(npy::parse(&ran.stdout).values[2], 0.0);
+}
