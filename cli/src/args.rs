@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args as Arguments, Parser, Subcommand, ValueHint};
+use clap::{Args as Arguments, Parser, Subcommand, ValueEnum, ValueHint};
 use wgpu_softmax::{Axes, Device, Dtype, Op, Precision};
 
 const EXAMPLES: &str = "\
@@ -43,6 +43,9 @@ pub enum Command {
     Devices(Devices),
     /// Tell which kernel, grid and memory traffic a shape would get, and why.
     Explain(Explain),
+    /// Draw probabilities, losses or a Jacobian as SVG, of an array or as textbooks show them.
+    #[command(subcommand)]
+    Plot(Plot),
     /// Write every WGSL module to a folder, as a driver gets it; needs no GPU.
     Shaders(Shaders),
     /// Write a completion script for a shell to standard output.
@@ -142,6 +145,60 @@ pub struct Explain {
 /// An array's lengths, whose product fits 64 bits.
 #[derive(Debug, Clone)]
 pub struct Shape(pub Vec<usize>);
+
+#[derive(Debug, Subcommand)]
+pub enum Plot {
+    /// The probabilities of a row; without an array, the softmax of 0, 1, …, 10 over these numbers.
+    Softmax(SoftmaxPlot),
+    /// The loss of a binary classifier, −ln z and −ln(1 − z), over the sigmoid z of its logit; a row of
+    /// logits is marked on both curves.
+    CrossEntropy(Plotted),
+    /// The Jacobian of a row's softmax as a heat map; without an array, that of 1.25, 2.44, 0.78, 0.12.
+    Jacobian(Plotted),
+}
+
+#[derive(Debug, Arguments)]
+pub struct SoftmaxPlot {
+    #[command(flatten)]
+    pub plotted: Plotted,
+
+    /// Draw over the classes, in their order, or over the logits [default: classes; logits without an array].
+    #[arg(long, value_name = "WHAT")]
+    pub over: Option<Over>,
+}
+
+/// What the horizontal axis shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Over {
+    Classes,
+    Logits,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Plotted {
+    /// The logits: a .npy file, or - for standard input.
+    #[arg(value_name = "INPUT.npy", value_hint = ValueHint::FilePath)]
+    pub input: Option<PathBuf>,
+
+    /// Write the picture here, or to standard output with -.
+    #[arg(short, long, value_name = "OUT.svg", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+
+    /// The row, counted from 0 in C order over the axes that are not normalised.
+    #[arg(long, value_name = "ROW", default_value_t = 0, requires = "input")]
+    pub row: usize,
+
+    /// Rows lie along this axis, along several together (-2,-1), or the whole array is one (all).
+    #[arg(
+        long,
+        value_name = "AXIS",
+        default_value = "-1",
+        requires = "input",
+        allow_hyphen_values = true,
+        value_parser = axes
+    )]
+    pub axis: Axes,
+}
 
 #[derive(Debug, Arguments)]
 pub struct Shaders {
