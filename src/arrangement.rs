@@ -92,6 +92,14 @@ impl Arrangement {
         }
     }
 
+    /// Calls `visit` with the place in the array of every element of `range`, counted in the rows' order.
+    /// Does nothing where the order is the array's own.
+    pub(crate) fn for_each_place(&self, range: Range<u64>, visit: impl FnMut(usize)) {
+        if let Some(dimensions) = &self.permuted {
+            for_each_place(dimensions, range, visit);
+        }
+    }
+
     pub(crate) fn is_permuted(&self) -> bool {
         self.permuted.is_some()
     }

@@ -6,7 +6,6 @@
 //! others, and adds up its row in the order that `lanes.rs` lays down, so a row has the same bits here, in
 //! whichever lane and beside whichever neighbours, as it would have in `row.rs`.
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::{Op, Options, Output};
@@ -14,6 +13,7 @@ use crate::{Op, Options, Output};
 use super::instruction_set::{InstructionSet, Task};
 use super::lanes::{self, BLOCK, Chunk, LANES, STRETCH, Totals};
 use super::real::Real;
+use super::shared_result::SharedResult;
 use super::statistics::{Finish, Statistics};
 use super::threads;
 
@@ -53,6 +53,10 @@ pub(super) fn compute<T: Real>(
 }
 
 /// What all tasks have in common.
+///
+/// Every element belongs to one row, every row to one [`Group`], and every group to one task; where a group
+/// has several tiles, every class to one tile and every tile to one task at a time. So a task that reaches
+/// for elements of its own group and tile alone has them to itself.
 struct Batch<'a, T> {
     op: Op,
     logits: &'a [T],
@@ -392,40 +396,5 @@ impl Group {
         // SAFETY: these are the places of this group's rows.
         let places = unsafe { result.part(self.first_row, self.rows) };
         places.iter_mut().zip(values).for_each(|(place, &value)| *place = value);
-    }
-}
-
-/// The result, written to by several threads at once, whose rows interleave in memory.
-///
-/// Every element belongs to one row, every row to one [`Group`], and every group to one task; where a group
-/// has several tiles, every class to one tile and every tile to one task at a time. So a task that reaches
-/// for elements of its own group and tile alone has them to itself.
-struct SharedResult<'a, T> {
-    start: *mut T,
-    length: usize,
-    borrowed: PhantomData<&'a mut [T]>,
-}
-
-// SAFETY: whoever reaches for elements through a shared reference promises that no one else does meanwhile.
-unsafe impl<T: Send> Sync for SharedResult<'_, T> {}
-
-impl<'a, T: Real> SharedResult<'a, T> {
-    fn new(result: &'a mut [T]) -> Self {
-        SharedResult { start: result.as_mut_ptr(), length: result.len(), borrowed: PhantomData }
-    }
-
-    /// `length` elements, from `at` on; none where they would not all lie in the result.
-    ///
-    /// # Safety
-    /// While the slice lives, no other is taken that has an element in common with it.
-    #[inline(always)]
-    #[expect(clippy::mut_from_ref, reason = "a part of a mutable borrow that several threads share")]
-    unsafe fn part(&self, at: usize, length: usize) -> &mut [T] {
-        if at > self.length || length > self.length - at {
-            return &mut [];
-        }
-        // SAFETY: in bounds of the slice that is mutably borrowed for 'a, which outlives `self`; and no
-        // other reference to these elements lives, by this function's contract.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(at), length) }
     }
 }

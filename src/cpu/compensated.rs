@@ -45,16 +45,17 @@ impl CompensatedSum {
         CompensatedSum { high, low: (self.low + other.low) + error }
     }
 
-    /// This, scaled by a power of two.
+    /// This, scaled by a power of two, of any sign.
     #[inline(always)]
     pub(super) fn times_power_of_two(self, power: f64) -> Self {
         CompensatedSum { high: self.high * power, low: self.low * power }
     }
 
     /// The sum as one number.
-    #[cfg(test)]
+    #[inline(always)]
     pub(super) fn value(self) -> f64 {
-        self.high + self.low
+        // Beside an infinity stands a NaN for what rounding took away.
+        if self.high.is_finite() { self.high + self.low } else { self.high }
     }
 }
 

@@ -3,8 +3,6 @@
 //! On the diagonal stands 1 − pᵢ. Where pᵢ is more than a half that would cancel, and the log-probability
 //! has the digits: 1 − pᵢ = −expm1(log pᵢ). Elsewhere the subtraction loses nothing.
 
-use std::ops::Range;
-
 use crate::{Op, Options, Rows};
 
 use super::real::Real;
@@ -18,42 +16,64 @@ pub(super) fn compute<T: Real>(op: Op, logits: &[T], rows: &Rows, result: &mut [
     let rows_per_task = (threads::LOGITS_PER_TASK / pairs).max(1);
     threads::map_pieces(result, rows_per_task * pairs, |task, result| {
         let logits = logits.get(task * rows_per_task * classes..).unwrap_or_default();
-        let mut probabilities = vec![T::ZERO; classes];
-        let mut logs = vec![T::ZERO; classes];
         for (logits, jacobian) in logits.chunks_exact(classes).zip(result.chunks_exact_mut(pairs)) {
-            measure(Op::Softmax, logits, &mut probabilities, options);
-            if probabilities.iter().any(|p| p.widen() > 0.5) {
-                measure(Op::LogSoftmax, logits, &mut logs, options);
-            }
-            write(op, &probabilities, &logs, asked.clone(), jacobian);
+            let row = Measured::new(logits, options);
+            let rows_per_piece = (threads::LOGITS_PER_TASK / classes).max(1);
+            threads::map_pieces(jacobian, rows_per_piece * classes, |piece, jacobian| {
+                let first = asked.start + piece * rows_per_piece;
+                for (index, values) in jacobian.chunks_exact_mut(classes).enumerate() {
+                    row.write(op, first + index, values);
+                }
+            });
         }
     });
+}
+
+/// What every row of a Jacobian is made of.
+pub(super) struct Measured<T> {
+    pub(super) probabilities: Vec<T>,
+    /// Empty where no probability is more than a half.
+    logs: Vec<T>,
+    /// A row without probabilities is NaN throughout, or 0 where nothing takes part and that was asked for.
+    is_special: bool,
+}
+
+impl<T: Real> Measured<T> {
+    pub(super) fn new(logits: &[T], options: &Options) -> Self {
+        let mut probabilities = vec![T::ZERO; logits.len()];
+        measure(Op::Softmax, logits, &mut probabilities, options);
+        let mut logs = Vec::new();
+        if probabilities.iter().any(|p| p.widen() > 0.5) {
+            logs = vec![T::ZERO; logits.len()];
+            measure(Op::LogSoftmax, logits, &mut logs, options);
+        }
+        let is_special = !probabilities.iter().any(|&p| p > T::ZERO);
+        Measured { probabilities, logs, is_special }
+    }
+
+    /// Writes row `i` of the Jacobian.
+    pub(super) fn write(&self, op: Op, i: usize, values: &mut [T]) {
+        let Some(&p) = self.probabilities.get(i) else { return };
+        if self.is_special {
+            values.fill(p);
+            return;
+        }
+        let scale = if op == Op::Jacobian { p } else { T::ONE };
+        for (value, &other) in values.iter_mut().zip(&self.probabilities) {
+            *value = T::ZERO - scale * other;
+        }
+        let complement = match self.logs.get(i) {
+            Some(log) if p.widen() > 0.5 => -log.widen().exp_m1(),
+            _ => 1.0 - p.widen(),
+        };
+        if let Some(value) = values.get_mut(i) {
+            *value = scale * T::narrow(complement);
+        }
+    }
 }
 
 fn measure<T: Real>(op: Op, logits: &[T], result: &mut [T], options: &Options) {
     if let Ok(row) = Rows::batch(1, logits.len() as u64) {
         compute_rows(op, logits, &row, result, options);
-    }
-}
-
-/// Writes the rows of a Jacobian that are asked for.
-fn write<T: Real>(op: Op, probabilities: &[T], logs: &[T], asked: Range<usize>, jacobian: &mut [T]) {
-    // A row without probabilities is NaN throughout, or 0 where nothing takes part and that was asked for.
-    let is_special = !probabilities.iter().any(|&p| p > T::ZERO);
-    let rows = jacobian.chunks_exact_mut(probabilities.len());
-    let classes = probabilities.iter().zip(logs).enumerate().skip(asked.start);
-    for (values, (i, (&p, log))) in rows.zip(classes) {
-        if is_special {
-            values.fill(p);
-            continue;
-        }
-        let scale = if op == Op::Jacobian { p } else { T::ONE };
-        for (value, &other) in values.iter_mut().zip(probabilities) {
-            *value = T::ZERO - scale * other;
-        }
-        let complement = if p.widen() > 0.5 { -log.widen().exp_m1() } else { 1.0 - p.widen() };
-        if let Some(value) = values.get_mut(i) {
-            *value = scale * T::narrow(complement);
-        }
     }
 }

@@ -20,23 +20,30 @@
 //! [`Precision::Fast`](crate::Precision::Fast) takes the same path: all that accuracy costs here is the five
 //! operations that keep a difference exact, of some thirty for each logit, and the memory hides them.
 
+mod blocks;
 mod columns;
 mod compensated;
 mod exponential;
 mod instruction_set;
 mod jacobian;
 mod lanes;
+mod loss;
+mod products;
 mod real;
 mod request;
 mod row;
+mod shared_result;
 mod statistics;
+mod storage;
 mod threads;
+mod weighted;
 
 use crate::{Op, Options, Output, Rows};
 
 use instruction_set::InstructionSet;
 pub use real::Real;
-pub(crate) use request::{compute_loss, compute_request};
+pub(crate) use loss::compute_loss;
+pub(crate) use request::compute_request;
 
 /// Contiguous rows of fewer classes than this are computed a row per lane, which is faster: joining the lanes
 /// at the end of a row costs as much as some chunks of logits, and its last chunk may be nearly empty.

@@ -58,6 +58,9 @@ pub trait Real:
     /// Adds `self` to the running sum `high + low`, which is then more exact than this type by far.
     fn accumulate(self, high: &mut f64, low: &mut f64);
 
+    /// Adds a number that was made of values of this type, in f64.
+    fn accumulate_wide(term: f64, high: &mut f64, low: &mut f64);
+
     /// The same value in f64.
     fn widen(self) -> f64;
 
@@ -101,6 +104,11 @@ impl Real for f32 {
     #[inline(always)]
     fn accumulate(self, high: &mut f64, _low: &mut f64) {
         *high += f64::from(self);
+    }
+
+    #[inline(always)]
+    fn accumulate_wide(term: f64, high: &mut f64, _low: &mut f64) {
+        *high += term;
     }
 
     #[inline(always)]
@@ -157,6 +165,11 @@ impl Real for f64 {
         let (sum, error) = super::compensated::two_sum(*high, self);
         *high = sum;
         *low += error;
+    }
+
+    #[inline(always)]
+    fn accumulate_wide(term: f64, high: &mut f64, low: &mut f64) {
+        term.accumulate(high, low);
     }
 
     #[inline(always)]

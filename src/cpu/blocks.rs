@@ -1,0 +1,328 @@
+//! Blocks of whole rows: gathered from wherever their elements lie into rows one after the other, in the
+//! type that is computed in, and scattered back.
+//!
+//! What is computed of a block knows nothing of types, axes, masks in memory or threads. A block is a task,
+//! and small enough that it stays in a second-level cache between one step and the next.
+
+use std::ops::Range;
+
+use crate::adjustment::Resolved;
+use crate::arrangement::Arrangement;
+use crate::{Element, Elements, Rows};
+
+use super::real::Real;
+use super::shared_result::SharedResult;
+use super::{storage, threads};
+
+/// Rows and classes that are transposed at a time, where neighbouring rows are neighbours in memory.
+const TILE: usize = 16;
+
+/// Logits of a block of strided rows, at most: it takes [`TILE`] rows, however long, to use whatever a
+/// cache line holds.
+const LOGITS_PER_STRIDED_BLOCK: usize = 1 << 22;
+
+/// How many rows there are, and where their elements lie.
+#[derive(Clone, Copy)]
+pub(super) struct Layout<'a> {
+    arrangement: &'a Arrangement,
+    pub(super) rows: usize,
+    pub(super) classes: usize,
+    inner: usize,
+}
+
+/// What is written for each row.
+#[derive(Clone, Copy)]
+pub(super) enum Written {
+    /// A value for every class, where its logit lies.
+    PerElement,
+    /// So many values, row after row.
+    PerRow(usize),
+}
+
+impl<'a> Layout<'a> {
+    pub(super) fn new(arrangement: &'a Arrangement) -> Self {
+        let rows = &arrangement.rows;
+        Layout {
+            arrangement,
+            rows: rows.count() as usize,
+            classes: rows.classes() as usize,
+            inner: rows.inner() as usize,
+        }
+    }
+
+    /// Rows in a block, if each is work for so many logits.
+    pub(super) fn rows_per_block(&self, logits_per_row: usize) -> usize {
+        let rows = (threads::LOGITS_PER_TASK / logits_per_row.max(1)).max(1);
+        if self.inner == 1 {
+            return rows;
+        }
+        rows.next_multiple_of(TILE).min((LOGITS_PER_STRIDED_BLOCK / logits_per_row.max(1)).max(1))
+    }
+
+    /// Calls `work` for every block of so many rows, with the block's place in the result, and gives what
+    /// it returned, in order. A result that is too short is not written to where it ends.
+    pub(super) fn map_blocks<R: Element, O: Send>(
+        &self,
+        rows_per_block: usize,
+        written: Written,
+        result: &mut [R],
+        work: impl Fn(Range<usize>, Place<'_, R>) -> O + Send + Sync,
+    ) -> Vec<O> {
+        let rows_per_block = rows_per_block.max(1);
+        let result = SharedResult::new(result);
+        threads::map(self.rows.div_ceil(rows_per_block), |block| {
+            let first = block * rows_per_block;
+            let rows = first..self.rows.min(first + rows_per_block);
+            work(rows.clone(), Place { layout: self, rows, written, result: &result })
+        })
+    }
+
+    /// The slab and the column of a row.
+    pub(super) fn position(&self, row: usize) -> [u64; 2] {
+        [(row / self.inner) as u64, (row % self.inner) as u64]
+    }
+
+    /// The elements of some rows, row after row, into `block`.
+    pub(super) fn gather<T: Real>(&self, array: Elements<'_>, rows: Range<usize>, block: &mut [T]) {
+        match array {
+            Elements::F16(array) => self.gather_from(array, rows, block),
+            Elements::Bf16(array) => self.gather_from(array, rows, block),
+            Elements::F32(array) => self.gather_from(array, rows, block),
+            Elements::F64(array) => self.gather_from(array, rows, block),
+        }
+    }
+
+    fn gather_from<S: Element, T: Real>(&self, array: &[S], rows: Range<usize>, block: &mut [T]) {
+        let range = rows.start * self.classes..rows.end * self.classes;
+        if self.arrangement.is_permuted() {
+            let mut rest = block;
+            self.arrangement.gather(array, range.start as u64..range.end as u64, |piece| {
+                let (places, after) = std::mem::take(&mut rest).split_at_mut(piece.len());
+                storage::load(piece, places);
+                rest = after;
+            });
+        } else if self.inner == 1 {
+            storage::load(array.get(range).unwrap_or_default(), block);
+        } else {
+            self.for_each_tile(rows, |tile| {
+                let mut transposed = [[T::ZERO; TILE]; TILE];
+                for (class, values) in transposed.iter_mut().enumerate().take(tile.classes) {
+                    let at = tile.in_memory + class * self.inner;
+                    let neighbours = array.get(at..at + tile.rows).unwrap_or_default();
+                    storage::load(neighbours, &mut values[..tile.rows]);
+                }
+                for row in 0..tile.rows {
+                    let at = tile.in_block + row * self.classes;
+                    let places = block.get_mut(at..at + tile.classes).unwrap_or_default();
+                    for (place, values) in places.iter_mut().zip(&transposed) {
+                        *place = values[row];
+                    }
+                }
+            });
+        }
+    }
+
+    /// Calls `visit` for every tile of some rows.
+    fn for_each_tile(&self, rows: Range<usize>, mut visit: impl FnMut(Tile)) {
+        let mut row = rows.start;
+        while row < rows.end {
+            let (slab, column) = (row / self.inner, row % self.inner);
+            // Of one slab, and not across two tiles' columns.
+            let together = (TILE - column % TILE).min(self.inner - column).min(rows.end - row);
+            for class in (0..self.classes).step_by(TILE) {
+                visit(Tile {
+                    rows: together,
+                    classes: TILE.min(self.classes - class),
+                    in_memory: (slab * self.classes + class) * self.inner + column,
+                    in_block: (row - rows.start) * self.classes + class,
+                });
+            }
+            row += together;
+        }
+    }
+}
+
+/// Some classes of some rows that are neighbours in memory.
+struct Tile {
+    rows: usize,
+    classes: usize,
+    /// Where the first class of the first row lies, in memory and in the block.
+    in_memory: usize,
+    in_block: usize,
+}
+
+/// Where the results of a block belong: a part of the result that no other block has.
+pub(super) struct Place<'a, R> {
+    layout: &'a Layout<'a>,
+    rows: Range<usize>,
+    written: Written,
+    result: &'a SharedResult<'a, R>,
+}
+
+impl<R: Element> Place<'_, R> {
+    /// Writes the block's results, row after row.
+    pub(super) fn write<T: Real>(&mut self, values: &[T]) {
+        if matches!(self.written, Written::PerElement) && self.layout.arrangement.is_permuted() {
+            self.permute(values);
+        } else if matches!(self.written, Written::PerElement) && self.layout.inner != 1 {
+            self.transpose(values);
+        } else {
+            storage::store(values, self.in_order());
+        }
+    }
+
+    /// The block's results as they lie in memory: row after row, unless they lie where strided or permuted
+    /// logits do.
+    pub(super) fn in_order(&mut self) -> &mut [R] {
+        let values_per_row = match self.written {
+            Written::PerRow(values) => values,
+            Written::PerElement if self.layout.inner == 1 && !self.layout.arrangement.is_permuted() => {
+                self.layout.classes
+            }
+            Written::PerElement => return &mut [],
+        };
+        // SAFETY: all blocks of a result write as many values for each row, in the order of the rows, which
+        // no two blocks share; and while the slice lives, it is the only one that this block has.
+        unsafe { self.result.part(self.rows.start * values_per_row, self.rows.len() * values_per_row) }
+    }
+
+    fn permute<T: Real>(&mut self, values: &[T]) {
+        let mut rounded = vec![R::default(); values.len()];
+        storage::store(values, &mut rounded);
+        let mut rounded = rounded.into_iter();
+        let classes = self.layout.classes;
+        let range = (self.rows.start * classes) as u64..(self.rows.end * classes) as u64;
+        self.layout.arrangement.for_each_place(range, |place| {
+            // SAFETY: the place of an element of a row of this block, and no two elements share one.
+            let element = unsafe { self.result.part(place, 1) };
+            element.iter_mut().zip(&mut rounded).for_each(|(place, value)| *place = value);
+        });
+    }
+
+    fn transpose<T: Real>(&mut self, values: &[T]) {
+        let (classes, inner) = (self.layout.classes, self.layout.inner);
+        self.layout.for_each_tile(self.rows.clone(), |tile| {
+            let mut transposed = [[T::ZERO; TILE]; TILE];
+            for row in 0..tile.rows {
+                let at = tile.in_block + row * classes;
+                let values = values.get(at..at + tile.classes).unwrap_or_default();
+                for (place, &value) in transposed.iter_mut().zip(values) {
+                    place[row] = value;
+                }
+            }
+            for (class, values) in transposed.iter().enumerate().take(tile.classes) {
+                // SAFETY: one class of rows of this block that lie side by side.
+                let places = unsafe { self.result.part(tile.in_memory + class * inner, tile.rows) };
+                storage::store(&values[..tile.rows], places);
+            }
+        });
+    }
+}
+
+/// Some rows of logits as their softmax is taken of them.
+pub(super) struct Block<T> {
+    pub(super) logits: Vec<T>,
+    /// Whether each logit takes part; empty where all do.
+    takes_part: Vec<bool>,
+    classes: usize,
+}
+
+impl<T: Real> Block<T> {
+    pub(super) fn new(
+        layout: &Layout<'_>,
+        logits: Elements<'_>,
+        adjustment: &Resolved<'_>,
+        rows: Range<usize>,
+    ) -> Self {
+        let classes = layout.classes;
+        let mut gathered = vec![T::ZERO; rows.len() * classes];
+        layout.gather(logits, rows.clone(), &mut gathered);
+        let mut takes_part = Vec::new();
+        if !adjustment.is_none() {
+            takes_part = vec![true; gathered.len()];
+            for (index, row) in rows.enumerate() {
+                let [outer, inner] = layout.position(row);
+                let range = index * classes..(index + 1) * classes;
+                adjustment.adjust(outer, inner, &mut gathered[range.clone()], &mut takes_part[range]);
+            }
+        }
+        Block { logits: gathered, takes_part, classes }
+    }
+
+    /// How many rows there are, as the row kernels are told.
+    pub(super) fn rows(&self) -> Option<Rows> {
+        let rows = self.logits.len().checked_div(self.classes)?;
+        Rows::batch(rows as u64, self.classes as u64).ok()
+    }
+
+    /// Whether there may be classes that take no part.
+    pub(super) fn is_masked(&self) -> bool {
+        !self.takes_part.is_empty()
+    }
+
+    /// Where row `index` lies in the block.
+    pub(super) fn range(&self, index: usize) -> Range<usize> {
+        index * self.classes..(index + 1) * self.classes
+    }
+
+    pub(super) fn row(&self, index: usize) -> Row<'_, T> {
+        let range = self.range(index);
+        Row {
+            logits: self.logits.get(range.clone()).unwrap_or_default(),
+            takes_part: self.takes_part.get(range).unwrap_or_default(),
+        }
+    }
+}
+
+/// One row of a block.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a, T> {
+    pub(super) logits: &'a [T],
+    /// Empty where every class takes part.
+    takes_part: &'a [bool],
+}
+
+/// What a row's derivatives and losses go by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It has probabilities.
+    Regular,
+    /// It holds a NaN or +∞.
+    Undefined,
+    /// No class takes part that is more than −∞.
+    Empty,
+}
+
+impl<T: Real> Row<'_, T> {
+    pub(super) fn takes_part(&self, class: usize) -> bool {
+        self.takes_part.get(class) != Some(&false)
+    }
+
+    /// What kind of row it is, given its softmax.
+    pub(super) fn kind(&self, probabilities: &[T]) -> Kind {
+        // The greatest logit of a regular row has at least 1 / K.
+        if probabilities.iter().any(|&p| p > T::ZERO) { Kind::Regular } else { self.special_kind() }
+    }
+
+    /// What kind of row it is, given its log-softmax.
+    pub(super) fn kind_by_logs(&self, logs: &[T]) -> Kind {
+        if logs.iter().any(|&log| log > T::NEG_INFINITY) { Kind::Regular } else { self.special_kind() }
+    }
+
+    fn special_kind(&self) -> Kind {
+        if self.logits.iter().any(|x| x.widen().is_nan() || x.widen() == f64::INFINITY) {
+            Kind::Undefined
+        } else {
+            Kind::Empty
+        }
+    }
+
+    /// Puts `value` in the place of every class that takes no part.
+    pub(super) fn fill_masked(&self, value: T, places: &mut [T]) {
+        for (place, takes_part) in places.iter_mut().zip(self.takes_part) {
+            if !takes_part {
+                *place = value;
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Products of a row's Jacobian with a vector, from the row's probabilities: the cotangent pulled back, the
+//! tangent pushed forward.
+//!
+//! A class without probability has no share in ⟨p, v⟩, and gets 0 · anything = 0, whatever stands in the
+//! vector there. Sums leave f32 for f64, and f64 for a compensated sum; the last step is taken in f64, in
+//! which v − ⟨p, v⟩ of any numbers of f32 exists.
+
+use crate::Op;
+
+use super::compensated::CompensatedSum;
+use super::instruction_set::{InstructionSet, Task};
+use super::lanes::LANES;
+use super::real::Real;
+use super::threads;
+
+/// Elements of one row that are worth a task of their own.
+const ELEMENTS_PER_PIECE: usize = 1 << 16;
+
+/// Turns `vector` into its product with the Jacobian of `op`, divided by the temperature.
+///
+/// What takes no part has no probability, and 0 in the vector.
+pub(super) fn multiply<T: Real>(
+    instructions: InstructionSet,
+    op: Op,
+    probabilities: &[T],
+    vector: &mut [T],
+    temperature: f64,
+) {
+    let pieces = vector.len().div_ceil(ELEMENTS_PER_PIECE);
+    let parts = threads::map(pieces, |index| {
+        let range = index * ELEMENTS_PER_PIECE..vector.len().min((index + 1) * ELEMENTS_PER_PIECE);
+        let probabilities = probabilities.get(range.clone()).unwrap_or_default();
+        instructions.run(Sum { op, probabilities, vector: &vector[range] })
+    });
+    let sum = parts.into_iter().fold(CompensatedSum::default(), CompensatedSum::join).value();
+    threads::map_pieces(vector, ELEMENTS_PER_PIECE, |index, vector| {
+        let probabilities = probabilities.get(index * ELEMENTS_PER_PIECE..).unwrap_or_default();
+        instructions.run(Finish { op, probabilities, vector, sum, temperature });
+    });
+}
+
+/// Σ v for what is pulled back through log-softmax, otherwise ⟨p, v⟩.
+struct Sum<'a, T> {
+    op: Op,
+    probabilities: &'a [T],
+    vector: &'a [T],
+}
+
+impl<T: Real> Task for Sum<'_, T> {
+    type Output = CompensatedSum;
+
+    #[inline(always)]
+    fn run(self) -> CompensatedSum {
+        if self.op == Op::LogSoftmaxVjp {
+            sum(self.vector, self.vector, |_, v| v.widen())
+        } else {
+            let term = |p: T, v: T| if p == T::ZERO { 0.0 } else { p.widen() * v.widen() };
+            sum(self.probabilities, self.vector, term)
+        }
+    }
+}
+
+/// Element j adds to the accumulator of number j mod [`LANES`], as in `lanes.rs`.
+#[inline(always)]
+fn sum<T: Real>(probabilities: &[T], vector: &[T], term: impl Fn(T, T) -> f64) -> CompensatedSum {
+    let (mut high, mut low) = ([0.0; LANES], [0.0; LANES]);
+    let (probabilities, last_probabilities) = probabilities.as_chunks::<LANES>();
+    let (vector, last) = vector.as_chunks::<LANES>();
+    for (probabilities, vector) in probabilities.iter().zip(vector) {
+        for lane in 0..LANES {
+            T::accumulate_wide(term(probabilities[lane], vector[lane]), &mut high[lane], &mut low[lane]);
+        }
+    }
+    for (lane, (&p, &v)) in last_probabilities.iter().zip(last).enumerate() {
+        T::accumulate_wide(term(p, v), &mut high[lane], &mut low[lane]);
+    }
+    let lanes = high.into_iter().zip(low).map(|(high, low)| CompensatedSum { high, low });
+    lanes.fold(CompensatedSum::default(), CompensatedSum::join)
+}
+
+/// The last step for each element, given the sum.
+struct Finish<'a, T> {
+    op: Op,
+    probabilities: &'a [T],
+    vector: &'a mut [T],
+    sum: f64,
+    temperature: f64,
+}
+
+impl<T: Real> Task for Finish<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Finish { op, probabilities, vector, sum, temperature } = self;
+        match op {
+            Op::LogSoftmaxVjp => finish(probabilities, vector, temperature, |p, v| {
+                if p == 0.0 { v } else { v - p * sum }
+            }),
+            Op::LogSoftmaxJvp => finish(probabilities, vector, temperature, |_, v| v - sum),
+            _ => finish(probabilities, vector, temperature, |p, v| {
+                if p == 0.0 { 0.0 } else { p * (v - sum) }
+            }),
+        }
+    }
+}
+
+#[inline(always)]
+fn finish<T: Real>(
+    probabilities: &[T],
+    vector: &mut [T],
+    temperature: f64,
+    element: impl Fn(f64, f64) -> f64,
+) {
+    let elements = vector.iter_mut().zip(probabilities);
+    if temperature == 1.0 {
+        for (v, p) in elements {
+            *v = T::narrow(element(p.widen(), v.widen()));
+        }
+    } else {
+        for (v, p) in elements {
+            *v = T::narrow(element(p.widen(), v.widen()) / temperature);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! log |Σ bⱼ exp(xⱼ)| and the sum's sign, for weights b of any sign.
+//!
+//! Terms of different signs may cancel, so everything is f64, whatever the logits are, and the sums are
+//! compensated. The weights at the maximum are summed apart from the other terms: near 1 the logarithm is
+//! that of 1 + (what the sum has beyond 1), which loses nothing where the others are tiny.
+
+use super::compensated::CompensatedSum;
+use super::exponential::exp_of_difference;
+use super::instruction_set::Task;
+use super::lanes::LANES;
+use super::real::Real;
+
+/// A row of logits and their weights. A weight of 0 removes its logit, whatever that is.
+pub(super) struct WeightedRow<'a, T> {
+    pub(super) logits: &'a [T],
+    pub(super) weights: &'a [T],
+}
+
+/// The logarithm of a sum's absolute value, and the sum's sign: −1, 0 or 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct SignedLog {
+    pub(super) log: f64,
+    pub(super) sign: f64,
+}
+
+impl SignedLog {
+    const NAN: Self = SignedLog { log: f64::NAN, sign: f64::NAN };
+    const OF_ZERO: Self = SignedLog { log: f64::NEG_INFINITY, sign: 0.0 };
+
+    /// The logarithm where there is one, NaN for a negative sum.
+    pub(super) fn unsigned(self) -> f64 {
+        if self.sign < 0.0 { f64::NAN } else { self.log }
+    }
+}
+
+impl<T: Real> Task for WeightedRow<'_, T> {
+    type Output = SignedLog;
+
+    #[inline(always)]
+    fn run(self) -> SignedLog {
+        let WeightedRow { logits, weights } = self;
+        // What the weights leave: −∞ with a weight of 0 for what they remove.
+        let element = |x: T, weight: T| match weight.widen() {
+            0.0 => (f64::NEG_INFINITY, 0.0),
+            weight => (x.widen(), weight),
+        };
+        let mut maxima = [f64::NEG_INFINITY; LANES];
+        let mut undefined = [false; LANES];
+        for (logits, weights) in logits.chunks(LANES).zip(weights.chunks(LANES)) {
+            for (lane, (&x, &weight)) in logits.iter().zip(weights).enumerate() {
+                let (x, weight) = element(x, weight);
+                maxima[lane] = if x > maxima[lane] { x } else { maxima[lane] };
+                undefined[lane] |= x.is_nan() | weight.is_nan();
+            }
+        }
+        if undefined.contains(&true) {
+            return SignedLog::NAN;
+        }
+        let maximum = maxima.into_iter().fold(f64::NEG_INFINITY, f64::max);
+        if maximum == f64::INFINITY {
+            return infinite(logits, weights);
+        }
+        // Where there is nothing but −∞, any finite number makes every term 0.
+        let anchor = maximum.max(f64::MIN);
+
+        let mut at_maximum = [CompensatedSum::default(); LANES];
+        let mut others = [CompensatedSum::default(); LANES];
+        for (logits, weights) in logits.chunks(LANES).zip(weights.chunks(LANES)) {
+            for (lane, (&x, &weight)) in logits.iter().zip(weights).enumerate() {
+                let (x, weight) = element(x, weight);
+                let is_maximum = x == anchor;
+                at_maximum[lane] = at_maximum[lane].plus(if is_maximum { weight } else { 0.0 });
+                let term = weight * exp_of_difference(x, anchor);
+                others[lane] = others[lane].plus(if is_maximum { 0.0 } else { term });
+            }
+        }
+        let join = |lanes: [CompensatedSum; LANES]| {
+            lanes.into_iter().fold(CompensatedSum::default(), CompensatedSum::join)
+        };
+        logarithm(anchor, join(at_maximum), join(others))
+    }
+}
+
+/// Of (the weights at the maximum + the other terms) · exp(maximum).
+fn logarithm(maximum: f64, at_maximum: CompensatedSum, others: CompensatedSum) -> SignedLog {
+    let total = at_maximum.join(others).value();
+    if total == 0.0 {
+        return SignedLog::OF_ZERO;
+    }
+    if total.is_nan() {
+        return SignedLog::NAN;
+    }
+    let sign = total.signum();
+    let log = if (0.5..2.0).contains(&total.abs()) {
+        let beyond_one = at_maximum.times_power_of_two(sign).plus(-1.0);
+        beyond_one.join(others.times_power_of_two(sign)).value().ln_1p()
+    } else {
+        total.abs().ln()
+    };
+    SignedLog { log: maximum + log, sign }
+}
+
+/// Where the maximum is +∞: ∞ with the sign of the weights there, if it is one.
+fn infinite<T: Real>(logits: &[T], weights: &[T]) -> SignedLog {
+    let at_infinity = logits.iter().zip(weights).filter(|(x, _)| x.widen() == f64::INFINITY);
+    let mut signs = at_infinity.map(|(_, weight)| weight.widen()).filter(|&weight| weight != 0.0).map(f64::signum);
+    match signs.next() {
+        Some(sign) if signs.all(|other| other == sign) => SignedLog { log: f64::INFINITY, sign },
+        _ => SignedLog::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(logits: &[f64], weights: &[f64]) -> SignedLog {
+        WeightedRow { logits, weights }.run()
+    }
+
+    fn is_nan(sum: SignedLog) -> bool {
+        sum.log.is_nan() && sum.sign.is_nan()
+    }
+
+    #[test]
+    fn weights_of_one_are_a_plain_log_sum_exp() {
+        assert_eq!(of(&[0.0, -20.0], &[1.0, 1.0]).log, (-20f64).exp().ln_1p());
+        assert_eq!(of(&[1e300; 2], &[1.0; 2]).log, 1e300);
+        assert_eq!(of(&[f64::MIN; 3], &[1.0; 3]).log, f64::MIN);
+        let row: Vec<f64> = (0..1000).map(|j| f64::from(j % 37) * 0.3 - 4.0).collect();
+        let expected = crate::reference::log_sum_exp(&row);
+        assert!((of(&row, &[1.0; 1000]).log / expected - 1.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn weights_scale_and_subtract() {
+        let sum = of(&[0.0, 1.0, 2.0], &[1.0, -2.0, 3.0]);
+        let expected = 1.0 - 2.0 * 1f64.exp() + 3.0 * 2f64.exp();
+        assert!((sum.log - expected.ln()).abs() < 1e-15 && sum.sign == 1.0);
+        let negative = of(&[0.0, 1.0, 2.0], &[-1.0, 2.0, -3.0]);
+        assert!(negative.log == sum.log && negative.sign == -1.0 && negative.unsigned().is_nan());
+        // 2 − 1 is 1, whose logarithm is nothing but what the last term adds.
+        assert_eq!(of(&[0.0, 0.0, -30.0], &[2.0, -1.0, 1.0]).log, (-30f64).exp().ln_1p());
+        // What cancels in f32 does not, in f64.
+        let row = WeightedRow { logits: &[1.0f32, 1.0 - 6e-8], weights: &[1.0, -1.0] }.run();
+        let difference = 1.0 - f64::from(1.0f32 - 6e-8);
+        assert!((row.log - (1.0 + difference.ln())).abs() < 1e-7, "{row:?}");
+    }
+
+    #[test]
+    fn a_weight_of_zero_removes_whatever_there_is() {
+        for removed in [f64::NAN, f64::INFINITY, 1e300] {
+            assert_eq!(of(&[removed, 0.0], &[0.0, 1.0]), SignedLog { log: 0.0, sign: 1.0 });
+            assert_eq!(of(&[removed, 0.0], &[-0.0, -1.0]), SignedLog { log: 0.0, sign: -1.0 });
+            assert_eq!(of(&[removed; 2], &[0.0; 2]), SignedLog::OF_ZERO);
+        }
+    }
+
+    #[test]
+    fn special_sums_are_those_of_scipy() {
+        let infinity = f64::INFINITY;
+        assert_eq!(of(&[], &[]), SignedLog::OF_ZERO);
+        assert_eq!(of(&[3.0; 2], &[1.0, -1.0]), SignedLog::OF_ZERO);
+        assert_eq!(of(&[-infinity; 2], &[1.0, -1.0]), SignedLog::OF_ZERO);
+        assert_eq!(of(&[infinity, 0.0], &[2.0, -1.0]), SignedLog { log: infinity, sign: 1.0 });
+        assert_eq!(of(&[infinity, 0.0], &[-2.0, 1.0]), SignedLog { log: infinity, sign: -1.0 });
+        assert!(of(&[infinity, 0.0], &[-2.0, 1.0]).unsigned().is_nan());
+        assert!(is_nan(of(&[infinity; 2], &[2.0, -1.0])));
+        assert!(is_nan(of(&[f64::NAN, 0.0], &[1.0; 2])));
+        assert!(is_nan(of(&[f64::NAN, infinity], &[1.0; 2])));
+        assert!(is_nan(of(&[0.0; 2], &[1.0, f64::NAN])));
+        assert_eq!(of(&[0.0; 2], &[1.0, infinity]), SignedLog { log: infinity, sign: 1.0 });
+        assert!(is_nan(of(&[0.0; 2], &[-infinity, infinity])));
+    }
+}
