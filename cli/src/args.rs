@@ -147,6 +147,10 @@ pub struct Explain {
 pub struct Shape(pub Vec<usize>);
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:\n  \
+    wgpu-softmax plot softmax -o softmax.svg\n  \
+    wgpu-softmax plot jacobian logits.npy --row 3 -o jacobian.svg\n  \
+    wgpu-softmax plot cross-entropy logits.npy --axis all -o - | rsvg-convert > losses.png")]
 pub enum Plot {
     /// The probabilities of a row; without an array, the softmax of 0, 1, …, 10 over these numbers.
     Softmax(SoftmaxPlot),

@@ -13,8 +13,8 @@ use crate::failure::Outcome;
 /// Marks that an SVG's readers take.
 const MOST_LOGITS: usize = 100_000;
 
-/// The curves reach at least the sigmoids 0.001 and 0.999.
-const LEAST_REACH: f64 = 6.9;
+/// The logits, down and up, with the sigmoids 0.001 and 0.999.
+const REACH: f64 = 6.9;
 
 /// Points of a curve that looks smooth.
 const CURVE_POINTS: usize = 500;
@@ -22,18 +22,21 @@ const CURVE_POINTS: usize = 500;
 /// The picture as SVG.
 pub fn picture(asked: &Plotted) -> Outcome<String> {
     let given = Row::read(asked, MOST_LOGITS)?;
-    let mut reach = LEAST_REACH;
-    let mut title = "Cross-entropy of a binary classifier".to_string();
+    let mut title = "Binary cross-entropy".to_string();
+    // Evenly over the logits, which is densest where the curves are steep.
+    let mut curve: Vec<f64> =
+        (0..=CURVE_POINTS).map(|step| REACH * (2.0 * step as f64 / CURVE_POINTS as f64 - 1.0)).collect();
     if let Some(row) = &given {
         if row.logits.iter().any(|logit| !logit.is_finite()) {
             return Err(row.refused("holds NaN or ∞, whose losses have no place in a picture"));
         }
-        reach = row.logits.iter().fold(reach, |reach, logit| reach.max(logit.abs()));
-        title.push_str(&format!(", marked at {}", row.name));
+        title.push_str(&format!(" at {}", row.name));
+        // Beyond, the curves are upright.
+        let farthest = row.logits.iter().fold(REACH, |farthest, logit| farthest.max(logit.abs()));
+        curve.insert(0, -farthest);
+        curve.push(farthest);
     }
-    let steps = (0..=CURVE_POINTS).map(|step| step as f64 / CURVE_POINTS as f64);
-    // Evenly over the logits, which is densest where the curves are steep.
-    let curve = Losses::at(&steps.map(|step| reach * (2.0 * step - 1.0)).collect::<Vec<_>>())?;
+    let curve = Losses::at(&curve)?;
     let mut series = vec![
         Series::new(curve.positive, Shape::Line, Colour::Blue).named("y = 1: −ln z"),
         Series::new(curve.negative, Shape::Dashes, Colour::Orange).named("y = 0: −ln(1 − z)"),

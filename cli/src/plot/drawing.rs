@@ -270,7 +270,6 @@ fn labelled(layout: Layout, title: String, across: &str, up: &str) -> Layout {
         .with_title_size(18)
         .with_label_size(15)
         .with_tick_size(TICK_PIXELS)
-        .with_body_size(14)
 }
 
 fn text(content: String, x: f64, y: f64, rotate: Option<f64>) -> Primitive {

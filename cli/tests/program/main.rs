@@ -13,6 +13,7 @@ mod explain;
 mod jacobians;
 mod npy;
 mod output;
+mod plots;
 mod real_logits;
 mod reference;
 mod reports;
