@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::arrangement::Arrangement;
 use crate::cpu::Real;
-use crate::{Elements, Error, Result};
+use crate::{Element, Elements, Error, Result};
 
 /// What is done to the logits before anything is computed of them: z = x / T + a, for the classes that take
 /// part.
@@ -234,11 +234,10 @@ impl Broadcast {
         place
     }
 
-    /// The place for class `class` of row (outer, inner).
-    pub(crate) fn at(&self, outer: u64, class: u64, inner: u64) -> u64 {
-        Broadcast::place(&self.outer, outer)
-            + Broadcast::place(&self.classes, class)
-            + Broadcast::place(&self.inner, inner)
+    /// The places for the classes of row (outer, inner).
+    fn in_row(&self, outer: u64, inner: u64) -> InRow<'_> {
+        let start = Broadcast::place(&self.outer, outer) + Broadcast::place(&self.inner, inner);
+        InRow { start: start as usize, classes: &self.classes }
     }
 }
 
@@ -288,26 +287,84 @@ impl Resolved<'_> {
 
     /// Turns the logits of row (outer, inner) into what its softmax is taken of, −∞ for classes that take no
     /// part, and notes which do.
+    #[inline(always)]
     pub(crate) fn adjust<T: Real>(&self, outer: u64, inner: u64, row: &mut [T], takes_part: &mut [bool]) {
         let index = outer * self.inner + inner;
-        let temperature = T::narrow(self.temperature_of(index));
+        if self.temperature.is_some() {
+            divide(row, self.temperature_of(index));
+        }
+        if let Some((values, broadcast)) = &self.additive_mask {
+            let places = broadcast.in_row(outer, inner);
+            match values {
+                Elements::F16(values) => add(values, &places, row),
+                Elements::Bf16(values) => add(values, &places, row),
+                Elements::F32(values) => add(values, &places, row),
+                Elements::F64(values) => add(values, &places, row),
+            }
+        }
+
         let visible = self.visible(index);
-        for (class, (x, takes_part)) in row.iter_mut().zip(takes_part).enumerate() {
-            let class = class as u64;
-            let allowed = |(mask, broadcast): &(&[bool], Broadcast)| {
-                mask[broadcast.at(outer, class, inner) as usize]
-            };
-            *takes_part = visible.contains(&class) && self.mask.as_ref().is_none_or(allowed);
-            if !*takes_part {
-                *x = T::NEG_INFINITY;
-                continue;
+        let (start, end) = (visible.start as usize, visible.end as usize);
+        match &self.mask {
+            None => takes_part.fill(true),
+            Some((mask, broadcast)) => {
+                broadcast.in_row(outer, inner).pair(mask, takes_part, |place, allowed| *place = allowed);
             }
-            if self.temperature.is_some() {
-                *x = *x / temperature;
+        }
+        takes_part[..start].fill(false);
+        takes_part[end..].fill(false);
+        for (x, &takes_part) in row.iter_mut().zip(&*takes_part) {
+            *x = if takes_part { *x } else { T::NEG_INFINITY };
+        }
+    }
+}
+
+/// Divides logits by a temperature.
+#[inline(always)]
+fn divide<T: Real>(row: &mut [T], temperature: f64) {
+    let narrow = T::narrow(temperature);
+    // The quotient of a temperature that the logits' type rounds to 0, to ∞ or badly may still be a number.
+    if narrow.is_normal() {
+        for x in row {
+            *x = *x / narrow;
+        }
+    } else {
+        for x in row {
+            *x = T::narrow(x.widen() / temperature);
+        }
+    }
+}
+
+#[inline(always)]
+fn add<S: Element, T: Real>(values: &[S], places: &InRow<'_>, row: &mut [T]) {
+    places.pair(values, row, |x, added| *x = *x + T::narrow(added.computed().widen()));
+}
+
+/// Where the elements of a smaller array lie that are broadcast to one row.
+struct InRow<'a> {
+    start: usize,
+    /// As of [`Broadcast`].
+    classes: &'a [[u64; 2]],
+}
+
+impl InRow<'_> {
+    /// Calls `visit` for every element of a row and what of `values` is broadcast to it.
+    #[inline(always)]
+    fn pair<V: Copy, E>(&self, values: &[V], row: &mut [E], visit: impl Fn(&mut E, V)) {
+        let values = values.get(self.start..).unwrap_or_default();
+        match *self.classes {
+            [] => {
+                if let Some(&value) = values.first() {
+                    row.iter_mut().for_each(|element| visit(element, value));
+                }
             }
-            if let Some((values, broadcast)) = &self.additive_mask {
-                let added = values.get(broadcast.at(outer, class, inner) as usize);
-                *x = *x + T::narrow(added.unwrap_or(0.0));
+            [[_, 1]] => row.iter_mut().zip(values).for_each(|(element, &value)| visit(element, value)),
+            ref digits => {
+                for (class, element) in row.iter_mut().enumerate() {
+                    if let Some(&value) = values.get(Broadcast::place(digits, class as u64) as usize) {
+                        visit(element, value);
+                    }
+                }
             }
         }
     }
@@ -336,9 +393,11 @@ mod tests {
             let rows = arrangement.rows;
             for place in 0..120u64 {
                 let (outer, rest) = (place / (rows.classes() * rows.inner()), place % (rows.classes() * rows.inner()));
-                let at = broadcast.at(outer, rest / rows.inner(), rest % rows.inner());
+                let (class, inner) = (rest / rows.inner(), rest % rows.inner());
+                let mut row = vec![0; rows.classes() as usize];
+                broadcast.in_row(outer, inner).pair(&values, &mut row, |place, value| *place = value);
                 let (a, c) = (place / 60, place / 5 % 4);
-                assert_eq!(values[at as usize], a * 4 + c);
+                assert_eq!(row[class as usize], a * 4 + c);
             }
         }
         assert!(broadcast_strides("mask", &[3], &[2, 4]).is_err());

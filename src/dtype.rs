@@ -4,7 +4,7 @@ use std::fmt;
 
 use half::{bf16, f16};
 
-use crate::cpu::Real;
+use crate::cpu::{Real, sixteen_bits};
 
 /// The storage type of logits and results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -181,8 +181,8 @@ macro_rules! elements {
 }
 
 elements! {
-    f16, F16, f32, value: value.to_f32(), f16::from_f32(value);
-    bf16, Bf16, f32, value: value.to_f32(), bf16::from_f32(value);
+    f16, F16, f32, value: sixteen_bits::f16_to_f32(value), sixteen_bits::f32_to_f16(value);
+    bf16, Bf16, f32, value: sixteen_bits::bf16_to_f32(value), sixteen_bits::f32_to_bf16(value);
     f32, F32, f32, value: value, value;
     f64, F64, f64, value: value, value;
 }

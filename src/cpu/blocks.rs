@@ -10,6 +10,7 @@ use crate::adjustment::Resolved;
 use crate::arrangement::Arrangement;
 use crate::{Element, Elements, Rows};
 
+use super::instruction_set::{InstructionSet, Task};
 use super::real::Real;
 use super::shared_result::SharedResult;
 use super::{storage, threads};
@@ -28,6 +29,7 @@ pub(super) struct Layout<'a> {
     pub(super) rows: usize,
     pub(super) classes: usize,
     inner: usize,
+    pub(super) instructions: InstructionSet,
 }
 
 /// What is written for each row.
@@ -47,6 +49,7 @@ impl<'a> Layout<'a> {
             rows: rows.count() as usize,
             classes: rows.classes() as usize,
             inner: rows.inner() as usize,
+            instructions: InstructionSet::widest(),
         }
     }
 
@@ -102,27 +105,14 @@ impl<'a> Layout<'a> {
                 rest = after;
             });
         } else if self.inner == 1 {
-            storage::load(array.get(range).unwrap_or_default(), block);
+            self.instructions.run(Load { from: array.get(range).unwrap_or_default(), to: block });
         } else {
-            self.for_each_tile(rows, |tile| {
-                let mut transposed = [[T::ZERO; TILE]; TILE];
-                for (class, values) in transposed.iter_mut().enumerate().take(tile.classes) {
-                    let at = tile.in_memory + class * self.inner;
-                    let neighbours = array.get(at..at + tile.rows).unwrap_or_default();
-                    storage::load(neighbours, &mut values[..tile.rows]);
-                }
-                for row in 0..tile.rows {
-                    let at = tile.in_block + row * self.classes;
-                    let places = block.get_mut(at..at + tile.classes).unwrap_or_default();
-                    for (place, values) in places.iter_mut().zip(&transposed) {
-                        *place = values[row];
-                    }
-                }
-            });
+            self.instructions.run(TransposedLoad { layout: self, array, rows, block });
         }
     }
 
     /// Calls `visit` for every tile of some rows.
+    #[inline(always)]
     fn for_each_tile(&self, rows: Range<usize>, mut visit: impl FnMut(Tile)) {
         let mut row = rows.start;
         while row < rows.end {
@@ -151,6 +141,74 @@ struct Tile {
     in_block: usize,
 }
 
+struct Load<'a, S, T> {
+    from: &'a [S],
+    to: &'a mut [T],
+}
+
+impl<S: Element, T: Real> Task for Load<'_, S, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        storage::load(self.from, self.to);
+    }
+}
+
+struct Store<'a, T, R> {
+    from: &'a [T],
+    to: &'a mut [R],
+}
+
+impl<T: Real, R: Element> Task for Store<'_, T, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        storage::store(self.from, self.to);
+    }
+}
+
+/// Strided rows into a block of rows one after the other.
+struct TransposedLoad<'a, S, T> {
+    layout: &'a Layout<'a>,
+    array: &'a [S],
+    rows: Range<usize>,
+    block: &'a mut [T],
+}
+
+impl<S: Element, T: Real> Task for TransposedLoad<'_, S, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let TransposedLoad { layout, array, rows, block } = self;
+        layout.for_each_tile(rows, |tile| {
+            let mut transposed = [[T::ZERO; TILE]; TILE];
+            for (class, values) in transposed.iter_mut().enumerate().take(tile.classes) {
+                let neighbours = array.get(tile.in_memory + class * layout.inner..).unwrap_or_default();
+                match neighbours.first_chunk::<TILE>() {
+                    Some(neighbours) if tile.rows == TILE => storage::load(neighbours, values),
+                    _ => storage::load(neighbours, &mut values[..tile.rows]),
+                }
+            }
+            for row in 0..tile.rows {
+                let places = block.get_mut(tile.in_block + row * layout.classes..).unwrap_or_default();
+                match places.first_chunk_mut::<TILE>() {
+                    Some(places) if tile.classes == TILE => {
+                        *places = std::array::from_fn(|class| transposed[class][row]);
+                    }
+                    _ => {
+                        for (place, values) in places.iter_mut().zip(&transposed[..tile.classes]) {
+                            *place = values[row];
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
 /// Where the results of a block belong: a part of the result that no other block has.
 pub(super) struct Place<'a, R> {
     layout: &'a Layout<'a>,
@@ -165,9 +223,11 @@ impl<R: Element> Place<'_, R> {
         if matches!(self.written, Written::PerElement) && self.layout.arrangement.is_permuted() {
             self.permute(values);
         } else if matches!(self.written, Written::PerElement) && self.layout.inner != 1 {
-            self.transpose(values);
+            let instructions = self.layout.instructions;
+            instructions.run(TransposedStore { values, place: self });
         } else {
-            storage::store(values, self.in_order());
+            let instructions = self.layout.instructions;
+            instructions.run(Store { from: values, to: self.in_order() });
         }
     }
 
@@ -198,22 +258,45 @@ impl<R: Element> Place<'_, R> {
             element.iter_mut().zip(&mut rounded).for_each(|(place, value)| *place = value);
         });
     }
+}
 
-    fn transpose<T: Real>(&mut self, values: &[T]) {
-        let (classes, inner) = (self.layout.classes, self.layout.inner);
-        self.layout.for_each_tile(self.rows.clone(), |tile| {
+/// A block of rows one after the other to where strided rows lie.
+struct TransposedStore<'a, 'b, T, R> {
+    values: &'a [T],
+    place: &'a mut Place<'b, R>,
+}
+
+impl<T: Real, R: Element> Task for TransposedStore<'_, '_, T, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let TransposedStore { values, place } = self;
+        let (classes, inner) = (place.layout.classes, place.layout.inner);
+        place.layout.for_each_tile(place.rows.clone(), |tile| {
             let mut transposed = [[T::ZERO; TILE]; TILE];
             for row in 0..tile.rows {
-                let at = tile.in_block + row * classes;
-                let values = values.get(at..at + tile.classes).unwrap_or_default();
-                for (place, &value) in transposed.iter_mut().zip(values) {
-                    place[row] = value;
+                let values = values.get(tile.in_block + row * classes..).unwrap_or_default();
+                match values.first_chunk::<TILE>() {
+                    Some(values) if tile.classes == TILE => {
+                        for (places, &value) in transposed.iter_mut().zip(values) {
+                            places[row] = value;
+                        }
+                    }
+                    _ => {
+                        for (places, &value) in transposed.iter_mut().zip(values).take(tile.classes) {
+                            places[row] = value;
+                        }
+                    }
                 }
             }
             for (class, values) in transposed.iter().enumerate().take(tile.classes) {
                 // SAFETY: one class of rows of this block that lie side by side.
-                let places = unsafe { self.result.part(tile.in_memory + class * inner, tile.rows) };
-                storage::store(&values[..tile.rows], places);
+                let places = unsafe { place.result.part(tile.in_memory + class * inner, tile.rows) };
+                match places.first_chunk_mut::<TILE>() {
+                    Some(places) => storage::store(values, places),
+                    None => storage::store(values, places),
+                }
             }
         });
     }
@@ -223,7 +306,7 @@ impl<R: Element> Place<'_, R> {
 pub(super) struct Block<T> {
     pub(super) logits: Vec<T>,
     /// Whether each logit takes part; empty where all do.
-    takes_part: Vec<bool>,
+    pub(super) takes_part: Vec<bool>,
     classes: usize,
 }
 
@@ -240,11 +323,8 @@ impl<T: Real> Block<T> {
         let mut takes_part = Vec::new();
         if !adjustment.is_none() {
             takes_part = vec![true; gathered.len()];
-            for (index, row) in rows.enumerate() {
-                let [outer, inner] = layout.position(row);
-                let range = index * classes..(index + 1) * classes;
-                adjustment.adjust(outer, inner, &mut gathered[range.clone()], &mut takes_part[range]);
-            }
+            let (logits, takes_part) = (&mut gathered[..], &mut takes_part[..]);
+            layout.instructions.run(Adjust { layout, adjustment, rows, logits, takes_part });
         }
         Block { logits: gathered, takes_part, classes }
     }
@@ -269,17 +349,64 @@ impl<T: Real> Block<T> {
         let range = self.range(index);
         Row {
             logits: self.logits.get(range.clone()).unwrap_or_default(),
-            takes_part: self.takes_part.get(range).unwrap_or_default(),
+            participation: Participation::of(&self.takes_part, range),
         }
     }
 }
 
-/// One row of a block.
-#[derive(Clone, Copy)]
-pub(super) struct Row<'a, T> {
-    pub(super) logits: &'a [T],
-    /// Empty where every class takes part.
+/// Turns the logits of some rows into what their softmax is taken of.
+struct Adjust<'a, T> {
+    layout: &'a Layout<'a>,
+    adjustment: &'a Resolved<'a>,
+    rows: Range<usize>,
+    logits: &'a mut [T],
+    takes_part: &'a mut [bool],
+}
+
+impl<T: Real> Task for Adjust<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Adjust { layout, adjustment, rows, logits, takes_part } = self;
+        // Rows without classes have nothing that could be adjusted.
+        let length = layout.classes.max(1);
+        let places = logits.chunks_exact_mut(length).zip(takes_part.chunks_exact_mut(length));
+        for (row, (logits, takes_part)) in rows.zip(places) {
+            let [outer, inner] = layout.position(row);
+            adjustment.adjust(outer, inner, logits, takes_part);
+        }
+    }
+}
+
+/// Which classes of a row take part.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Participation<'a> {
+    /// Empty where every class does.
     takes_part: &'a [bool],
+}
+
+impl<'a> Participation<'a> {
+    /// Of the row that lies at `range`, from that of a block.
+    pub(super) fn of(takes_part: &'a [bool], range: Range<usize>) -> Self {
+        Participation { takes_part: takes_part.get(range).unwrap_or_default() }
+    }
+
+    pub(super) fn takes_part(self, class: usize) -> bool {
+        self.takes_part.get(class) != Some(&false)
+    }
+
+    /// Whether there may be classes that take no part.
+    pub(super) fn is_masked(self) -> bool {
+        !self.takes_part.is_empty()
+    }
+
+    /// Puts `value` in the place of every class that takes no part.
+    pub(super) fn fill_masked<E: Copy>(self, value: E, places: &mut [E]) {
+        for (place, &takes_part) in places.iter_mut().zip(self.takes_part) {
+            *place = if takes_part { *place } else { value };
+        }
+    }
 }
 
 /// What a row's derivatives and losses go by.
@@ -293,36 +420,23 @@ pub(super) enum Kind {
     Empty,
 }
 
-impl<T: Real> Row<'_, T> {
-    pub(super) fn takes_part(&self, class: usize) -> bool {
-        self.takes_part.get(class) != Some(&false)
-    }
+/// One row of a block.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a, T> {
+    pub(super) logits: &'a [T],
+    pub(super) participation: Participation<'a>,
+}
 
+impl<T: Real> Row<'_, T> {
     /// What kind of row it is, given its softmax.
     pub(super) fn kind(&self, probabilities: &[T]) -> Kind {
         // The greatest logit of a regular row has at least 1 / K.
-        if probabilities.iter().any(|&p| p > T::ZERO) { Kind::Regular } else { self.special_kind() }
-    }
-
-    /// What kind of row it is, given its log-softmax.
-    pub(super) fn kind_by_logs(&self, logs: &[T]) -> Kind {
-        if logs.iter().any(|&log| log > T::NEG_INFINITY) { Kind::Regular } else { self.special_kind() }
-    }
-
-    fn special_kind(&self) -> Kind {
-        if self.logits.iter().any(|x| x.widen().is_nan() || x.widen() == f64::INFINITY) {
+        if probabilities.iter().any(|&p| p > T::ZERO) {
+            Kind::Regular
+        } else if self.logits.iter().any(|x| x.widen().is_nan() || x.widen() == f64::INFINITY) {
             Kind::Undefined
         } else {
             Kind::Empty
-        }
-    }
-
-    /// Puts `value` in the place of every class that takes no part.
-    pub(super) fn fill_masked(&self, value: T, places: &mut [T]) {
-        for (place, takes_part) in places.iter_mut().zip(self.takes_part) {
-            if !takes_part {
-                *place = value;
-            }
         }
     }
 }

@@ -52,6 +52,38 @@ pub(super) fn compute<T: Real>(
     });
 }
 
+/// The statistics of every short contiguous row, from which its logarithms follow: a task of the caller's.
+pub(super) fn statistics<T: Real>(
+    instructions: InstructionSet,
+    logits: &[T],
+    classes: usize,
+) -> Vec<Statistics> {
+    instructions.run(MeasureRows { logits, classes })
+}
+
+struct MeasureRows<'a, T> {
+    logits: &'a [T],
+    classes: usize,
+}
+
+impl<T: Real> Task for MeasureRows<'_, T> {
+    type Output = Vec<Statistics>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<Statistics> {
+        let MeasureRows { logits, classes } = self;
+        let count = logits.len() / classes;
+        let mut statistics = Vec::with_capacity(count);
+        let mut tile = empty_tile(classes);
+        for first in (0..count).step_by(LANES) {
+            let group = Group::new(first..count.min(first + LANES), classes, 1);
+            group.load(logits, 0, &mut tile);
+            statistics.extend_from_slice(&measure(Op::LogSumExp, &mut tile)[..group.rows]);
+        }
+        statistics
+    }
+}
+
 /// What all tasks have in common.
 ///
 /// Every element belongs to one row, every row to one [`Group`], and every group to one task; where a group

@@ -63,7 +63,7 @@ impl<T: Real> Measured<T> {
             *value = T::ZERO - scale * other;
         }
         let complement = match self.logs.get(i) {
-            Some(log) if p.widen() > 0.5 => -log.widen().exp_m1(),
+            Some(log) if p.widen() > 0.5 => 0.0 - log.widen().exp_m1(),
             _ => 1.0 - p.widen(),
         };
         if let Some(value) = values.get_mut(i) {

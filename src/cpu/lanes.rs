@@ -157,3 +157,26 @@ impl<T: Real, const KEPT: bool> Totals<T, KEPT> {
         Statistics::new(maximum, self.at_anchor[lane].widen(), sum)
     }
 }
+
+/// Σ `term` over two rows side by side, made of values of `T`: of class j in the accumulator of number j mod
+/// [`LANES`], and those joined one after the other.
+#[inline(always)]
+pub(super) fn sum_of_pairs<T: Real, A: Copy, B: Copy>(
+    first: &[A],
+    second: &[B],
+    term: impl Fn(A, B) -> f64,
+) -> CompensatedSum {
+    let (mut high, mut low) = ([0.0; LANES], [0.0; LANES]);
+    let (first, last_first) = first.as_chunks::<LANES>();
+    let (second, last_second) = second.as_chunks::<LANES>();
+    for (first, second) in first.iter().zip(second) {
+        for lane in 0..LANES {
+            T::accumulate_wide(term(first[lane], second[lane]), &mut high[lane], &mut low[lane]);
+        }
+    }
+    for (lane, (&first, &second)) in last_first.iter().zip(last_second).enumerate() {
+        T::accumulate_wide(term(first, second), &mut high[lane], &mut low[lane]);
+    }
+    let lanes = high.into_iter().zip(low).map(|(high, low)| CompensatedSum { high, low });
+    lanes.fold(CompensatedSum::default(), CompensatedSum::join)
+}

@@ -1,18 +1,24 @@
 //! Cross-entropy: of each row what is wanted of it, and the gradient.
 //!
-//! Every nll is the row's own log-softmax, which has its digits where L − z would cancel. So has the gradient:
-//! where p of a class is more than a half, p·Σq − q is −Σq·(1 − p) + (Σq − q), with 1 − p = −expm1(log p).
+//! Everything comes from the row's statistics: nll_c = (maximum − z_c) + log Σ exp(z − maximum), which has its
+//! digits where L − z would cancel. So has the gradient: where p of a class is more than a half, p·Σq − q is
+//! Σq·expm1(−nll) + (Σq − q). At most one class of a row is of that kind, so that it is set right afterwards.
 
 use std::ops::Range;
 
 use crate::cross_entropy::{ArrangedLoss, RowResults};
 use crate::one_call::widest;
-use crate::{Dtype, Element, FullyMasked, Op, Targets};
+use crate::{Dtype, Element, FullyMasked, Targets};
 
-use super::blocks::{Block, Kind, Layout, Place, Row, Written};
-use super::compensated::CompensatedSum;
-use super::compute_rows;
+use super::blocks::{Block, Kind, Layout, Participation, Place, Written};
+use super::exponential::exp_of_difference;
+use super::lanes::sum_of_pairs;
 use super::real::Real;
+use super::statistics::Statistics;
+use super::{instruction_set, measure_rows, threads};
+
+/// Classes of one row whose gradient is worth a task of its own.
+const CLASSES_PER_PIECE: usize = 1 << 16;
 
 /// What is wanted of each row of a loss, and its gradient.
 pub(crate) fn compute_loss<R: Element>(loss: &ArrangedLoss<'_>, gradient: Option<&mut [R]>) -> RowResults<f64> {
@@ -24,8 +30,15 @@ pub(crate) fn compute_loss<R: Element>(loss: &ArrangedLoss<'_>, gradient: Option
 
 fn compute_in<T: Real, R: Element>(loss: &ArrangedLoss<'_>, gradient: Option<&mut [R]>) -> RowResults<f64> {
     let layout = Layout::new(&loss.arrangement);
-    let class_weights = (0..layout.classes).map(|class| loss.class_weight(class)).collect();
-    let task = Task { loss, layout, class_weights, writes_gradient: gradient.is_some() };
+    let class_weights: Vec<f64> = (0..layout.classes).map(|class| loss.class_weight(class)).collect();
+    let spread = loss.smoothing / layout.classes as f64;
+    let mut smoothed = Vec::new();
+    if loss.smoothing > 0.0 {
+        smoothed = class_weights.iter().map(|weight| weight * spread).collect();
+    }
+    let sum_of_smoothed = layout.instructions.run(SumOfTargets { q: &smoothed });
+    let writes_gradient = gradient.is_some();
+    let task = Task { loss, layout, class_weights, spread, smoothed, sum_of_smoothed, writes_gradient };
     let blocks = layout.map_blocks(
         layout.rows_per_block(layout.classes),
         Written::PerElement,
@@ -48,124 +61,149 @@ struct Task<'a> {
     loss: &'a ArrangedLoss<'a>,
     layout: Layout<'a>,
     class_weights: Vec<f64>,
+    /// ε / C.
+    spread: f64,
+    /// Each class's weight times that; empty where nothing is smoothed.
+    smoothed: Vec<f64>,
+    sum_of_smoothed: f64,
     writes_gradient: bool,
 }
 
-/// A row with what the row kernels give of it.
-struct Measured<'a, T> {
-    row: Row<'a, T>,
-    logs: &'a [T],
-    /// Empty where neither gradient nor entropy is wanted.
-    probabilities: &'a mut [T],
-    log_sum_exp: f64,
+/// A row of logits and its statistics.
+#[derive(Clone, Copy)]
+struct Row<'a, T> {
+    logits: &'a [T],
+    participation: Participation<'a>,
+    maximum: f64,
+    /// Σ exp(z − maximum), and its logarithm.
+    sum: f64,
+    log_sum: f64,
     kind: Kind,
 }
 
 /// What a row's probabilities are compared with.
 struct RowTargets<'a> {
-    /// `None` where there are no labels.
-    label: Option<usize>,
-    /// The target of each class.
+    /// The label and what it alone adds to the target of its class.
+    label: Option<(usize, f64)>,
+    /// The other part of the target of each class; empty where there is none.
     q: &'a [f64],
-    /// Their sum.
+    /// The sum of all of it.
     sum: f64,
+}
+
+impl RowTargets<'_> {
+    fn of(&self, class: usize) -> f64 {
+        let others = self.q.get(class).copied().unwrap_or(0.0);
+        self.label.filter(|(label, _)| *label == class).map_or(others, |(_, own)| others + own)
+    }
+}
+
+impl<'a, T: Real> Row<'a, T> {
+    fn new(logits: &'a [T], participation: Participation<'a>, statistics: &Statistics) -> Self {
+        let maximum = statistics.maximum();
+        let kind = match maximum {
+            f64::NEG_INFINITY => Kind::Empty,
+            _ if maximum.is_finite() => Kind::Regular,
+            _ => Kind::Undefined,
+        };
+        Row { logits, participation, maximum, sum: statistics.sum(), log_sum: statistics.log_sum(), kind }
+    }
+
+    /// −log p of a logit of a regular row.
+    #[inline(always)]
+    fn nll(&self, x: T) -> f64 {
+        (self.maximum - x.widen()) + self.log_sum
+    }
+
+    /// The first of the greatest logits that take part, or the first NaN; 0 where none takes part.
+    fn argmax(&self) -> u64 {
+        let mut logits = self.logits.iter();
+        let class = match self.kind {
+            Kind::Empty => (0..self.logits.len()).find(|&class| self.participation.takes_part(class)),
+            _ if self.maximum.is_nan() => logits.position(|x| x.widen().is_nan()),
+            _ => logits.position(|x| x.widen() == self.maximum),
+        };
+        class.unwrap_or(0) as u64
+    }
 }
 
 impl Task<'_> {
     fn block<T: Real, R: Element>(&self, rows: Range<usize>, mut place: Place<'_, R>) -> RowResults<f64> {
-        let (loss, wanted) = (self.loss, self.loss.wanted);
+        let (loss, wanted, classes) = (self.loss, self.loss.wanted, self.layout.classes);
         let block = Block::<T>::new(&self.layout, loss.logits, &loss.adjustment, rows.clone());
-        let mut logs = vec![T::ZERO; block.logits.len()];
-        self.row_wise(Op::LogSoftmax, &block, &mut logs);
-        let mut probabilities = Vec::new();
-        if self.writes_gradient || wanted.entropy {
-            probabilities = vec![T::ZERO; block.logits.len()];
-            self.row_wise(Op::Softmax, &block, &mut probabilities);
-        }
-        let mut log_sum_exps = Vec::new();
-        if wanted.log_sum_exp || loss.z_loss != 0.0 {
-            log_sum_exps = vec![T::NEG_INFINITY; rows.len()];
-            self.row_wise(Op::LogSumExp, &block, &mut log_sum_exps);
-        }
+        let statistics = measure_rows(self.layout.instructions, &block.logits, classes, rows.len());
+        let Block { mut logits, takes_part, .. } = block;
         let mut targets = Vec::new();
         if let Targets::Probabilities(elements) = loss.targets {
-            targets = vec![0.0; block.logits.len()];
+            targets = vec![0.0; logits.len()];
             self.layout.gather(elements, rows.clone(), &mut targets);
         }
 
         let mut results = RowResults::default();
-        let mut q = vec![0.0; self.layout.classes];
-        for (index, row_index) in rows.enumerate() {
-            let (row, range) = (block.row(index), block.range(index));
-            let logs = &logs[range.clone()];
-            let mut measured = Measured {
-                row,
-                logs,
-                probabilities: probabilities.get_mut(range.clone()).unwrap_or_default(),
-                log_sum_exp: log_sum_exps.get(index).map_or(0.0, |value| value.widen()),
-                kind: row.kind_by_logs(logs),
-            };
-            let targets = self.row_targets(row, row_index, targets.get(range), &mut q);
-            results.losses.push(targets.as_ref().map_or(0.0, |targets| self.row_loss(&measured, targets)));
+        let mut q = Vec::new();
+        for (index, (row_index, statistics)) in rows.zip(&statistics).enumerate() {
+            let range = index * classes..(index + 1) * classes;
+            let participation = Participation::of(&takes_part, range.clone());
+            let row_logits = &mut logits[range.clone()];
+            let row = Row::new(row_logits, participation, statistics);
+            let targets = self.row_targets(participation, row_index, targets.get(range), &mut q);
+            results.losses.push(targets.as_ref().map_or(0.0, |targets| self.row_loss(&row, targets)));
+            if wanted.log_sum_exp || loss.z_loss != 0.0 {
+                results.log_sum_exp.push(statistics.log_sum_exp::<T>().widen());
+            }
             if wanted.label_log_probabilities {
                 let label = targets.as_ref().and_then(|targets| targets.label);
-                results.label_log_probabilities.push(label.map_or(0.0, |label| self.log(&measured, label)));
+                let log = label.map_or(0.0, |(label, _)| self.log_probability(&row, label));
+                results.label_log_probabilities.push(log);
             }
             if wanted.entropy {
-                results.entropy.push(self.entropy(&measured));
+                results.entropy.push(self.entropy(&row));
             }
             if wanted.argmax {
-                results.argmax.push(argmax(row));
+                results.argmax.push(row.argmax());
             }
             if self.writes_gradient {
                 match targets {
-                    Some(targets) => self.gradient(&mut measured, &targets, row_index),
-                    None => measured.probabilities.fill(T::ZERO),
+                    Some(targets) => self.gradient(row_logits, participation, statistics, &targets, row_index),
+                    None => row_logits.fill(T::ZERO),
                 }
             }
         }
-        results.log_sum_exp = log_sum_exps.into_iter().map(T::widen).collect();
         if self.writes_gradient {
-            place.write(&probabilities);
+            place.write(&logits);
         }
         results
     }
 
-    fn row_wise<T: Real>(&self, op: Op, block: &Block<T>, result: &mut [T]) {
-        if let Some(rows) = block.rows() {
-            compute_rows(op, &block.logits, &rows, result, &self.loss.options);
-        }
-    }
-
-    /// The targets of a row; `None` where it is ignored.
-    fn row_targets<'q, T: Real>(
-        &self,
-        row: Row<'_, T>,
+    /// The targets of a row, with memory for them; `None` where it is ignored.
+    fn row_targets<'q>(
+        &'q self,
+        participation: Participation<'_>,
         row_index: usize,
         probabilities: Option<&[f64]>,
-        q: &'q mut [f64],
+        memory: &'q mut Vec<f64>,
     ) -> Option<RowTargets<'q>> {
-        let smoothing = self.loss.smoothing;
-        let spread = smoothing / q.len() as f64;
+        let rest = 1.0 - self.loss.smoothing;
         let label = match &self.loss.targets {
-            Targets::Labels(labels) => Some(self.loss.label_of(labels, row_index)?),
+            Targets::Labels(labels) => {
+                let label = self.loss.label_of(labels, row_index)?;
+                Some((label, self.class_weights.get(label).map_or(0.0, |weight| rest * weight)))
+            }
             Targets::Probabilities(_) => None,
         };
-        for (class, (q, &weight)) in q.iter_mut().zip(&self.class_weights).enumerate() {
-            *q = match probabilities.and_then(|probabilities| probabilities.get(class)) {
-                _ if !row.takes_part(class) => 0.0,
-                Some(t) => weight * ((1.0 - smoothing) * t + spread),
-                None if smoothing > 0.0 => weight * spread,
-                None => 0.0,
-            };
+        memory.clear();
+        if let Some(probabilities) = probabilities {
+            let classes = probabilities.iter().zip(&self.class_weights);
+            memory.extend(classes.map(|(t, weight)| weight * (rest * t + self.spread)));
+        } else if participation.is_masked() {
+            memory.extend_from_slice(&self.smoothed);
         }
-        if let Some(label) = label
-            && let (Some(q), Some(weight)) = (q.get_mut(label), self.class_weights.get(label))
-        {
-            *q += (1.0 - smoothing) * weight;
-        }
-        let sum = q.iter().fold(CompensatedSum::default(), |sum, &q| sum.plus(q)).value();
-        Some(RowTargets { label, q, sum })
+        participation.fill_masked(0.0, memory);
+        let (q, sum) = match memory.is_empty() {
+            true => (&self.smoothed, self.sum_of_smoothed),
+            false => (&*memory, self.layout.instructions.run(SumOfTargets { q: memory })),
+        };
+        Some(RowTargets { label, q, sum: label.map_or(sum, |(_, own)| sum + own) })
     }
 
     /// What stands for a row in which nothing takes part.
@@ -177,80 +215,187 @@ impl Task<'_> {
     }
 
     /// Σ q·nll, in which 0·∞ is 0.
-    fn row_loss<T: Real>(&self, measured: &Measured<'_, T>, targets: &RowTargets<'_>) -> f64 {
-        match measured.kind {
+    fn row_loss<T: Real>(&self, row: &Row<'_, T>, targets: &RowTargets<'_>) -> f64 {
+        match row.kind {
             Kind::Undefined => f64::NAN,
             Kind::Empty => self.empty(f64::INFINITY),
             Kind::Regular => {
-                let terms = targets.q.iter().zip(measured.logs).filter(|(q, _)| **q != 0.0);
-                let terms = terms.map(|(q, log)| q * -log.widen());
-                terms.fold(CompensatedSum::default(), CompensatedSum::plus).value()
+                let of_label = match targets.label {
+                    Some((label, own)) if own != 0.0 => own * -self.log_probability(row, label),
+                    _ => 0.0,
+                };
+                of_label + self.layout.instructions.run(SumOfLosses { row, q: targets.q })
             }
         }
     }
 
     /// The log-probability of a class.
-    fn log<T: Real>(&self, measured: &Measured<'_, T>, class: usize) -> f64 {
-        if measured.kind == Kind::Undefined && !measured.row.takes_part(class) {
-            return f64::NEG_INFINITY;
+    fn log_probability<T: Real>(&self, row: &Row<'_, T>, class: usize) -> f64 {
+        match row.kind {
+            Kind::Empty => self.empty(f64::NEG_INFINITY),
+            _ if !row.participation.takes_part(class) => f64::NEG_INFINITY,
+            Kind::Undefined => f64::NAN,
+            Kind::Regular => row.logits.get(class).map_or(f64::NAN, |&x| 0.0 - row.nll(x)),
         }
-        measured.logs.get(class).map_or(f64::NAN, |log| log.widen())
     }
 
     /// −Σ p·log p, in which 0·∞ is 0.
-    fn entropy<T: Real>(&self, measured: &Measured<'_, T>) -> f64 {
-        match measured.kind {
+    fn entropy<T: Real>(&self, row: &Row<'_, T>) -> f64 {
+        match row.kind {
             Kind::Undefined => f64::NAN,
             Kind::Empty => self.empty(0.0),
-            Kind::Regular => {
-                let terms = measured.probabilities.iter().zip(measured.logs).filter(|(p, _)| **p > T::ZERO);
-                let terms = terms.map(|(p, log)| p.widen() * -log.widen());
-                terms.fold(CompensatedSum::default(), CompensatedSum::plus).value()
-            }
+            Kind::Regular => row.log_sum + self.layout.instructions.run(SumOfDistances { row }) / row.sum,
         }
     }
 
-    /// Turns the row's probabilities into the gradient by its logits.
-    fn gradient<T: Real>(&self, measured: &mut Measured<'_, T>, targets: &RowTargets<'_>, row_index: usize) {
-        let Measured { row, logs, ref mut probabilities, log_sum_exp, kind } = *measured;
-        match kind {
-            Kind::Undefined => probabilities.fill(T::NAN),
-            Kind::Empty => return probabilities.fill(T::narrow(self.empty(0.0))),
+    /// Turns a row's logits into the gradient by them.
+    fn gradient<T: Real>(
+        &self,
+        logits: &mut [T],
+        participation: Participation<'_>,
+        statistics: &Statistics,
+        targets: &RowTargets<'_>,
+        row_index: usize,
+    ) {
+        let row = Row::new(&*logits, participation, statistics);
+        match row.kind {
+            Kind::Undefined => logits.fill(T::NAN),
+            Kind::Empty => return logits.fill(T::narrow(self.empty(0.0))),
             Kind::Regular => {
                 let [scale, z_scale] = self.loss.scales();
                 let z_loss = self.loss.z_loss;
-                let of_z_loss = if z_loss == 0.0 { 0.0 } else { z_scale * 2.0 * z_loss * log_sum_exp };
-                let temperature = self.loss.adjustment.temperature_of(row_index as u64);
-                for ((place, log), q) in probabilities.iter_mut().zip(logs).zip(targets.q) {
-                    let p = place.widen();
-                    let difference = if p > 0.5 {
-                        targets.sum * log.widen().exp_m1() + (targets.sum - q)
-                    } else {
-                        p * targets.sum - q
-                    };
-                    *place = T::narrow((scale * difference + of_z_loss * p) / temperature);
+                let log_sum_exp = row.maximum + row.log_sum;
+                let formula = Formula {
+                    scale,
+                    of_z_loss: if z_loss == 0.0 { 0.0 } else { z_scale * 2.0 * z_loss * log_sum_exp },
+                    sum_of_targets: targets.sum,
+                    maximum: T::narrow(row.maximum),
+                    sum: row.sum,
+                    temperature: self.loss.adjustment.temperature_of(row_index as u64),
+                };
+                let label = targets.label.map(|(label, _)| label);
+                let likely = (1.0 / row.sum > 0.5).then(|| row.argmax() as usize);
+                let exact = [label, likely].map(|class| {
+                    let class = class?;
+                    let x = *row.logits.get(class)?;
+                    Some((class, formula.exactly(row.nll(x), targets.of(class))))
+                });
+                threads::map_pieces(logits, CLASSES_PER_PIECE, |piece, logits| {
+                    let q = targets.q.get(piece * CLASSES_PER_PIECE..).unwrap_or_default();
+                    self.layout.instructions.run(Gradient { formula: &formula, logits, q });
+                });
+                for (class, value) in exact.into_iter().flatten() {
+                    if let Some(place) = logits.get_mut(class) {
+                        *place = T::narrow(value);
+                    }
                 }
             }
         }
-        row.fill_masked(T::ZERO, probabilities);
+        participation.fill_masked(T::ZERO, logits);
     }
 }
 
-/// The first of the greatest logits that take part, or the first NaN; 0 where none takes part.
-fn argmax<T: Real>(row: Row<'_, T>) -> u64 {
-    let mut greatest: Option<(usize, f64)> = None;
-    for (class, x) in row.logits.iter().map(|x| x.widen()).enumerate() {
-        if !row.takes_part(class) {
-            continue;
-        }
-        if x.is_nan() {
-            return class as u64;
-        }
-        if greatest.is_none_or(|(_, greatest)| x > greatest) {
-            greatest = Some((class, x));
+/// Σ q over a row.
+struct SumOfTargets<'a> {
+    q: &'a [f64],
+}
+
+impl instruction_set::Task for SumOfTargets<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        sum_of_pairs::<f64, _, _>(self.q, self.q, |q, _| q).value()
+    }
+}
+
+/// Σ q·nll over a row.
+struct SumOfLosses<'a, T> {
+    row: &'a Row<'a, T>,
+    q: &'a [f64],
+}
+
+impl<T: Real> instruction_set::Task for SumOfLosses<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let SumOfLosses { row, q } = self;
+        sum_of_pairs::<T, _, _>(row.logits, q, |x, q| if q == 0.0 { 0.0 } else { q * row.nll(x) }).value()
+    }
+}
+
+/// Σ exp(z − maximum)·(maximum − z) over a row.
+struct SumOfDistances<'a, T> {
+    row: &'a Row<'a, T>,
+}
+
+impl<T: Real> instruction_set::Task for SumOfDistances<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let Row { logits, maximum, .. } = *self.row;
+        let anchor = T::narrow(maximum);
+        let term = |x: T, _| {
+            let term = exp_of_difference(x, anchor).widen();
+            if term == 0.0 { 0.0 } else { term * (maximum - x.widen()) }
+        };
+        sum_of_pairs::<T, _, _>(logits, logits, term).value()
+    }
+}
+
+/// How the gradient follows from a row's probabilities and targets:
+/// (scale·(p·Σq − q) + of_z_loss·p) / temperature.
+struct Formula<T> {
+    scale: f64,
+    of_z_loss: f64,
+    sum_of_targets: f64,
+    maximum: T,
+    sum: f64,
+    temperature: f64,
+}
+
+impl<T> Formula<T> {
+    /// For one class, without cancellation.
+    fn exactly(&self, nll: f64, q: f64) -> f64 {
+        let p = (-nll).exp();
+        let difference = match p > 0.5 {
+            true => self.sum_of_targets * (-nll).exp_m1() + (self.sum_of_targets - q),
+            false => p * self.sum_of_targets - q,
+        };
+        (self.scale * difference + self.of_z_loss * p) / self.temperature
+    }
+}
+
+/// The gradient in place of some logits.
+struct Gradient<'a, T> {
+    formula: &'a Formula<T>,
+    logits: &'a mut [T],
+    /// Empty where all targets are 0.
+    q: &'a [f64],
+}
+
+impl<T: Real> instruction_set::Task for Gradient<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Gradient { formula, logits, q } = self;
+        let Formula { scale, of_z_loss, sum_of_targets, maximum, sum, temperature } = *formula;
+        let of_exponential = (scale * sum_of_targets + of_z_loss) / (sum * temperature);
+        if q.is_empty() {
+            for x in logits {
+                *x = T::narrow(exp_of_difference(*x, maximum).widen() * of_exponential);
+            }
+        } else {
+            let of_target = scale / temperature;
+            for (x, q) in logits.iter_mut().zip(q) {
+                let term = exp_of_difference(*x, maximum).widen();
+                *x = T::narrow(term * of_exponential - q * of_target);
+            }
         }
     }
-    greatest.map_or(0, |(class, _)| class as u64)
 }
 
 #[cfg(test)]
@@ -315,7 +460,9 @@ mod tests {
                             let hit = f64::from(labels[row] as usize == class);
                             (1.0 - epsilon) * weights[class] * hit + epsilon / 4.0 * weights[class]
                         }
-                        false => weights[class] * ((1.0 - epsilon) * targets[place(row, class)] + epsilon / 4.0),
+                        false => {
+                            weights[class] * ((1.0 - epsilon) * targets[place(row, class)] + epsilon / 4.0)
+                        }
                     };
                     let loss: f64 = classes().map(|class| q(class) * (log_sum_exp - z(class))).sum();
                     let costs_infinity = hard && has_masked_label(row) && weights[labels[row] as usize] > 0.0;
@@ -334,8 +481,6 @@ mod tests {
                     true => CrossEntropy::new(logits, &shape, 1, &labels).ignore_index(-100),
                     false => CrossEntropy::new(logits, &shape, 1, Elements::from(&targets)),
                 };
-                let complete = |loss: CrossEntropy<'static>| loss;
-                let _ = complete;
                 let loss = of(Elements::from(&logits))
                     .class_weights(&weights)
                     .label_smoothing(epsilon)
@@ -359,7 +504,11 @@ mod tests {
                                 .map(|class| (moved[place(row, class)] / temperature).exp())
                                 .sum::<f64>()
                                 .ln();
-                            let z = if hard && labels[row] < 0 { 0.0 } else { z_loss * log_sum_exp * log_sum_exp };
+                            let z = if hard && labels[row] < 0 {
+                                0.0
+                            } else {
+                                z_loss * log_sum_exp * log_sum_exp
+                            };
                             (single - z) * scale + z * z_scale
                         };
                         let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
@@ -430,7 +579,8 @@ mod tests {
             let loss = CrossEntropy::new(&logits, &[1, 3], 1, Elements::from(&targets)).with_gradient();
             let answer = answer::<f64>(&loss);
             is_close(&answer.losses, &[expected], 1e-15);
-            is_close(&answer.gradient.unwrap(), &[0.5, 0.5, 0.0].map(|p| p).iter().zip(targets).map(|(p, t)| p - f64::from(t)).collect::<Vec<_>>(), 1e-15);
+            let gradient = [0, 1, 2].map(|class| [0.5, 0.5, 0.0][class] - f64::from(targets[class]));
+            is_close(&answer.gradient.unwrap(), &gradient, 1e-15);
         }
     }
 

@@ -33,6 +33,7 @@ mod real;
 mod request;
 mod row;
 mod shared_result;
+pub(crate) mod sixteen_bits;
 mod statistics;
 mod storage;
 mod threads;
@@ -42,6 +43,7 @@ use crate::{Op, Options, Output, Rows};
 
 use instruction_set::InstructionSet;
 pub use real::Real;
+use statistics::Statistics;
 pub(crate) use loss::compute_loss;
 pub(crate) use request::compute_request;
 
@@ -82,6 +84,22 @@ fn compute_rows_with<T: Real>(
         row::compute(instructions, op, logits, classes, result, options);
     } else {
         columns::compute(instructions, op, logits, sizes, result, options);
+    }
+}
+
+/// The statistics of so many rows one after the other, from which their logarithms follow.
+///
+/// For a caller that has divided the rows among threads: only those that are very long are spread further.
+fn measure_rows<T: Real>(
+    instructions: InstructionSet,
+    logits: &[T],
+    classes: usize,
+    rows: usize,
+) -> Vec<Statistics> {
+    match classes {
+        0 => vec![Statistics::EMPTY; rows],
+        CLASSES_TO_FILL_LANES.. => row::statistics(instructions, logits, classes),
+        _ => columns::statistics(instructions, logits, classes),
     }
 }
 

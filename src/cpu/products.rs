@@ -9,7 +9,7 @@ use crate::Op;
 
 use super::compensated::CompensatedSum;
 use super::instruction_set::{InstructionSet, Task};
-use super::lanes::LANES;
+use super::lanes::sum_of_pairs;
 use super::real::Real;
 use super::threads;
 
@@ -52,30 +52,12 @@ impl<T: Real> Task for Sum<'_, T> {
     #[inline(always)]
     fn run(self) -> CompensatedSum {
         if self.op == Op::LogSoftmaxVjp {
-            sum(self.vector, self.vector, |_, v| v.widen())
+            sum_of_pairs::<T, _, _>(self.vector, self.vector, |_, v: T| v.widen())
         } else {
             let term = |p: T, v: T| if p == T::ZERO { 0.0 } else { p.widen() * v.widen() };
-            sum(self.probabilities, self.vector, term)
+            sum_of_pairs::<T, _, _>(self.probabilities, self.vector, term)
         }
     }
-}
-
-/// Element j adds to the accumulator of number j mod [`LANES`], as in `lanes.rs`.
-#[inline(always)]
-fn sum<T: Real>(probabilities: &[T], vector: &[T], term: impl Fn(T, T) -> f64) -> CompensatedSum {
-    let (mut high, mut low) = ([0.0; LANES], [0.0; LANES]);
-    let (probabilities, last_probabilities) = probabilities.as_chunks::<LANES>();
-    let (vector, last) = vector.as_chunks::<LANES>();
-    for (probabilities, vector) in probabilities.iter().zip(vector) {
-        for lane in 0..LANES {
-            T::accumulate_wide(term(probabilities[lane], vector[lane]), &mut high[lane], &mut low[lane]);
-        }
-    }
-    for (lane, (&p, &v)) in last_probabilities.iter().zip(last).enumerate() {
-        T::accumulate_wide(term(p, v), &mut high[lane], &mut low[lane]);
-    }
-    let lanes = high.into_iter().zip(low).map(|(high, low)| CompensatedSum { high, low });
-    lanes.fold(CompensatedSum::default(), CompensatedSum::join)
 }
 
 /// The last step for each element, given the sum.
@@ -94,13 +76,13 @@ impl<T: Real> Task for Finish<'_, T> {
     fn run(self) {
         let Finish { op, probabilities, vector, sum, temperature } = self;
         match op {
-            Op::LogSoftmaxVjp => finish(probabilities, vector, temperature, |p, v| {
-                if p == 0.0 { v } else { v - p * sum }
-            }),
+            Op::LogSoftmaxVjp => {
+                finish(probabilities, vector, temperature, |p, v| if p == 0.0 { v } else { v - p * sum })
+            }
             Op::LogSoftmaxJvp => finish(probabilities, vector, temperature, |_, v| v - sum),
-            _ => finish(probabilities, vector, temperature, |p, v| {
-                if p == 0.0 { 0.0 } else { p * (v - sum) }
-            }),
+            _ => {
+                finish(probabilities, vector, temperature, |p, v| if p == 0.0 { 0.0 } else { p * (v - sum) })
+            }
         }
     }
 }

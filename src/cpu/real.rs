@@ -61,6 +61,9 @@ pub trait Real:
     /// Adds a number that was made of values of this type, in f64.
     fn accumulate_wide(term: f64, high: &mut f64, low: &mut f64);
 
+    /// Whether it is neither 0, infinite, subnormal nor NaN.
+    fn is_normal(self) -> bool;
+
     /// The same value in f64.
     fn widen(self) -> f64;
 
@@ -109,6 +112,11 @@ impl Real for f32 {
     #[inline(always)]
     fn accumulate_wide(term: f64, high: &mut f64, _low: &mut f64) {
         *high += term;
+    }
+
+    #[inline(always)]
+    fn is_normal(self) -> bool {
+        f32::is_normal(self)
     }
 
     #[inline(always)]
@@ -170,6 +178,11 @@ impl Real for f64 {
     #[inline(always)]
     fn accumulate_wide(term: f64, high: &mut f64, low: &mut f64) {
         term.accumulate(high, low);
+    }
+
+    #[inline(always)]
+    fn is_normal(self) -> bool {
+        f64::is_normal(self)
     }
 
     #[inline(always)]

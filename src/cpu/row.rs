@@ -60,12 +60,50 @@ fn very_long_row<T: Real>(
                 instructions.run(Write { op, logits: piece(index), parts, row: &row, result, options });
             });
         }
-        _ => {
-            let parts = threads::map(pieces.len(), |index| {
-                instructions.run(Measure { op, logits: piece(index), terms: &mut [] })
+        _ => result.fill(statistics_of_very_long_row(instructions, logits).log_sum_exp()),
+    }
+}
+
+fn statistics_of_very_long_row<T: Real>(instructions: InstructionSet, logits: &[T]) -> Statistics {
+    let pieces: Vec<&[T]> = logits.chunks(LOGITS_PER_PIECE).collect();
+    let parts = threads::map(pieces.len(), |index| {
+        let logits = pieces.get(index).copied().unwrap_or_default();
+        instructions.run(Measure { op: Op::LogSumExp, logits, terms: &mut [] })
+    });
+    Statistics::join(parts.iter().flatten())
+}
+
+/// The statistics of every row, from which its logarithms follow: a task of the caller's.
+pub(super) fn statistics<T: Real>(
+    instructions: InstructionSet,
+    logits: &[T],
+    classes: usize,
+) -> Vec<Statistics> {
+    if classes > LOGITS_PER_PIECE {
+        let rows = logits.chunks_exact(classes);
+        return rows.map(|logits| statistics_of_very_long_row(instructions, logits)).collect();
+    }
+    instructions.run(MeasureRows { logits, classes })
+}
+
+struct MeasureRows<'a, T> {
+    logits: &'a [T],
+    classes: usize,
+}
+
+impl<T: Real> Task for MeasureRows<'_, T> {
+    type Output = Vec<Statistics>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<Statistics> {
+        let mut rows = Vec::with_capacity(self.logits.len() / self.classes);
+        for logits in self.logits.chunks_exact(self.classes) {
+            rows.push(match self.classes <= STRETCH {
+                true => measure_stretch(Op::LogSumExp, logits, &mut []),
+                false => Statistics::join(&Measure { op: Op::LogSumExp, logits, terms: &mut [] }.run()),
             });
-            result.fill(Statistics::join(parts.iter().flatten()).log_sum_exp());
         }
+        rows
     }
 }
 

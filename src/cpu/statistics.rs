@@ -60,16 +60,22 @@ impl Statistics {
         joined
     }
 
+    /// The greatest logit: −∞ where there is none, NaN where there is a NaN.
+    #[inline(always)]
+    pub(super) fn maximum(&self) -> f64 {
+        self.maximum
+    }
+
     /// Σ exp(x − maximum), over all logits.
     #[inline(always)]
-    fn sum(&self) -> f64 {
+    pub(super) fn sum(&self) -> f64 {
         let (high, error) = two_sum(self.at_maximum, self.others.high);
         high + (error + self.others.low)
     }
 
     /// log Σ exp(x − maximum), exact to the last place also where it is tiny.
     #[inline(always)]
-    fn log_sum(&self) -> f64 {
+    pub(super) fn log_sum(&self) -> f64 {
         let (high, error) = two_sum(self.at_maximum - 1.0, self.others.high);
         (high + (error + self.others.low)).ln_1p()
     }

@@ -7,7 +7,7 @@
 use super::compensated::CompensatedSum;
 use super::exponential::exp_of_difference;
 use super::instruction_set::Task;
-use super::lanes::LANES;
+use super::lanes::{Chunk, LANES};
 use super::real::Real;
 
 /// A row of logits and their weights. A weight of 0 removes its logit, whatever that is.
@@ -38,46 +38,89 @@ impl<T: Real> Task for WeightedRow<'_, T> {
 
     #[inline(always)]
     fn run(self) -> SignedLog {
-        let WeightedRow { logits, weights } = self;
-        // What the weights leave: −∞ with a weight of 0 for what they remove.
-        let element = |x: T, weight: T| match weight.widen() {
-            0.0 => (f64::NEG_INFINITY, 0.0),
-            weight => (x.widen(), weight),
-        };
         let mut maxima = [f64::NEG_INFINITY; LANES];
         let mut undefined = [false; LANES];
-        for (logits, weights) in logits.chunks(LANES).zip(weights.chunks(LANES)) {
-            for (lane, (&x, &weight)) in logits.iter().zip(weights).enumerate() {
-                let (x, weight) = element(x, weight);
+        self.for_each_chunk(|logits, weights| {
+            for lane in 0..LANES {
+                let (x, weight) = (logits[lane], weights[lane]);
                 maxima[lane] = if x > maxima[lane] { x } else { maxima[lane] };
                 undefined[lane] |= x.is_nan() | weight.is_nan();
             }
-        }
+        });
         if undefined.contains(&true) {
             return SignedLog::NAN;
         }
         let maximum = maxima.into_iter().fold(f64::NEG_INFINITY, f64::max);
         if maximum == f64::INFINITY {
-            return infinite(logits, weights);
+            return self.infinite();
         }
         // Where there is nothing but −∞, any finite number makes every term 0.
         let anchor = maximum.max(f64::MIN);
 
-        let mut at_maximum = [CompensatedSum::default(); LANES];
-        let mut others = [CompensatedSum::default(); LANES];
-        for (logits, weights) in logits.chunks(LANES).zip(weights.chunks(LANES)) {
-            for (lane, (&x, &weight)) in logits.iter().zip(weights).enumerate() {
-                let (x, weight) = element(x, weight);
-                let is_maximum = x == anchor;
-                at_maximum[lane] = at_maximum[lane].plus(if is_maximum { weight } else { 0.0 });
+        let mut at_maximum = Sums::default();
+        let mut others = Sums::default();
+        self.for_each_chunk(|logits, weights| {
+            for lane in 0..LANES {
+                let (x, weight) = (logits[lane], weights[lane]);
                 let term = weight * exp_of_difference(x, anchor);
-                others[lane] = others[lane].plus(if is_maximum { 0.0 } else { term });
+                at_maximum.add(lane, if x == anchor { weight } else { 0.0 });
+                others.add(lane, if x == anchor { 0.0 } else { term });
             }
+        });
+        logarithm(anchor, at_maximum.join(), others.join())
+    }
+}
+
+impl<T: Real> WeightedRow<'_, T> {
+    /// Calls `visit` for every chunk of logits and weights: −∞ and 0 for what the weights remove, and where
+    /// the last chunk is not full.
+    #[inline(always)]
+    fn for_each_chunk(&self, mut visit: impl FnMut(&Chunk<f64>, &Chunk<f64>)) {
+        let (logits, last_logits) = self.logits.as_chunks::<LANES>();
+        let (weights, last_weights) = self.weights.as_chunks::<LANES>();
+        let mut filled = ([T::NEG_INFINITY; LANES], [T::ZERO; LANES]);
+        for (lane, (&x, &weight)) in last_logits.iter().zip(last_weights).enumerate() {
+            (filled.0[lane], filled.1[lane]) = (x, weight);
         }
-        let join = |lanes: [CompensatedSum; LANES]| {
-            lanes.into_iter().fold(CompensatedSum::default(), CompensatedSum::join)
-        };
-        logarithm(anchor, join(at_maximum), join(others))
+        for (logits, weights) in logits.iter().zip(weights).chain([(&filled.0, &filled.1)]) {
+            let (mut left, mut counted) = ([f64::NEG_INFINITY; LANES], [0.0; LANES]);
+            for lane in 0..LANES {
+                let weight = weights[lane].widen();
+                left[lane] = if weight == 0.0 { f64::NEG_INFINITY } else { logits[lane].widen() };
+                counted[lane] = weight;
+            }
+            visit(&left, &counted);
+        }
+    }
+
+    /// Where the maximum is +∞: ∞ with the sign of the weights there, if it is one.
+    fn infinite(&self) -> SignedLog {
+        let at_infinity = self.logits.iter().zip(self.weights).filter(|(x, _)| x.widen() == f64::INFINITY);
+        let weights = at_infinity.map(|(_, weight)| weight.widen());
+        let mut signs = weights.filter(|&weight| weight != 0.0).map(f64::signum);
+        match signs.next() {
+            Some(sign) if signs.all(|other| other == sign) => SignedLog { log: f64::INFINITY, sign },
+            _ => SignedLog::NAN,
+        }
+    }
+}
+
+/// A compensated sum in every lane.
+#[derive(Default)]
+struct Sums {
+    high: Chunk<f64>,
+    low: Chunk<f64>,
+}
+
+impl Sums {
+    #[inline(always)]
+    fn add(&mut self, lane: usize, term: f64) {
+        term.accumulate(&mut self.high[lane], &mut self.low[lane]);
+    }
+
+    fn join(&self) -> CompensatedSum {
+        let lanes = self.high.iter().zip(&self.low).map(|(&high, &low)| CompensatedSum { high, low });
+        lanes.fold(CompensatedSum::default(), CompensatedSum::join)
     }
 }
 
@@ -98,16 +141,6 @@ fn logarithm(maximum: f64, at_maximum: CompensatedSum, others: CompensatedSum) -
         total.abs().ln()
     };
     SignedLog { log: maximum + log, sign }
-}
-
-/// Where the maximum is +∞: ∞ with the sign of the weights there, if it is one.
-fn infinite<T: Real>(logits: &[T], weights: &[T]) -> SignedLog {
-    let at_infinity = logits.iter().zip(weights).filter(|(x, _)| x.widen() == f64::INFINITY);
-    let mut signs = at_infinity.map(|(_, weight)| weight.widen()).filter(|&weight| weight != 0.0).map(f64::signum);
-    match signs.next() {
-        Some(sign) if signs.all(|other| other == sign) => SignedLog { log: f64::INFINITY, sign },
-        _ => SignedLog::NAN,
-    }
 }
 
 #[cfg(test)]
