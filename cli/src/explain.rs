@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use wgpu_softmax::{Axes, Capabilities, Device, Dtype, Error, Options, Plan, Rows};
+use wgpu_softmax::{Axes, Capabilities, Device, Dtype, Error, Op, Options, Plan, Rows};
 
-use crate::args::{Computation, Explain};
+use crate::args::{Explain, Operation};
 use crate::device;
 use crate::failure::Outcome;
 use crate::output::print;
@@ -40,17 +40,16 @@ pub fn run(asked: &Explain) -> Outcome {
     line("device", report::device(&chosen.identity));
     match chosen.engine.gpu().filter(|_| chosen.engine.uses_gpu(dtype)) {
         Some(gpu) => {
-            let plan = plan(computation, dtype, &rows, gpu.capabilities())?;
+            let plan = plan(asked, dtype, &rows, gpu.capabilities())?;
             let _ = writeln!(text, "{plan}");
         }
         None => {
-            let elements = rows.elements().saturating_add(rows.result(computation.op).elements());
-            let bytes = report::bytes(elements.saturating_mul(dtype.bytes()));
+            let bytes = report::bytes(least_bytes(asked.operation, dtype, &rows));
             line("plan", "the CPU's threads share the rows among them; there is no kernel to choose".into());
-            line("memory", format!("{bytes} at the least: each logit read and each result written once"));
-            if computation.device == Device::Auto && dtype == Dtype::F32 {
+            line("memory", format!("{bytes} at the least: each input read and each result written once"));
+            if computation.device == Device::Auto && dtype != Dtype::F64 {
                 // For the shape's sake only: what auto would run needs none of it.
-                let _ = match plan(computation, dtype, &rows, &Capabilities::webgpu_defaults()) {
+                let _ = match plan(asked, dtype, &rows, &Capabilities::webgpu_defaults()) {
                     Ok(plan) => {
                         writeln!(
                             text,
@@ -69,13 +68,37 @@ pub fn run(asked: &Explain) -> Outcome {
 }
 
 fn plan(
-    computation: &Computation,
+    asked: &Explain,
     dtype: Dtype,
     rows: &Rows,
     capabilities: &Capabilities,
 ) -> wgpu_softmax::Result<Plan> {
-    let options = Options::default().precision(computation.precision);
-    Plan::new(computation.op, dtype, rows, &options, capabilities)
+    let options = Options::default().precision(asked.computation.precision);
+    Plan::new(planned(asked.operation), dtype, rows, &options, capabilities)
+}
+
+/// The operation whose plan it is: a loss walks over its rows as the log-softmax does that it is made of.
+fn planned(operation: Operation) -> Op {
+    match operation {
+        Operation::Rows(op) => op,
+        Operation::CrossEntropy => Op::LogSoftmax,
+    }
+}
+
+/// What has to be read and written: the logits, a second operand of their size, the result. For a loss, the
+/// logits, and a label and a loss for each row.
+fn least_bytes(operation: Operation, dtype: Dtype, rows: &Rows) -> u64 {
+    let label_bytes = 8;
+    let (elements, others) = match operation {
+        Operation::Rows(op) => {
+            let inputs = if op.operand().is_some() { 2 } else { 1 };
+            (rows.elements().saturating_mul(inputs).saturating_add(rows.result(op).elements()), 0)
+        }
+        Operation::CrossEntropy => {
+            (rows.elements().saturating_add(rows.count()), rows.count().saturating_mul(label_bytes))
+        }
+    };
+    elements.saturating_mul(dtype.bytes()).saturating_add(others)
 }
 
 /// The rows as a kernel sees them, and whether the host permutes the array to that end.

@@ -1,7 +1,7 @@
 //! What can go wrong, by whose fault it is: that decides on the exit status.
 //!
-//! A wrong command line (status 2) never gets this far: clap refuses it, with the value parsers of
-//! [`args`](crate::args).
+//! Most of a wrong command line (status 2) never gets this far: clap refuses it, with the value parsers and
+//! the checks of [`args`](crate::args). What only shows once the files are open does.
 
 use std::{fmt, io};
 
@@ -10,9 +10,14 @@ use wgpu_softmax::Error;
 /// The status for output that cannot be written.
 pub const OUTPUT_STATUS: u8 = 5;
 
+/// The status that clap has for a wrong command line.
+const USAGE_STATUS: u8 = 2;
+
 /// Why a command did not do what was asked of it.
 #[derive(Debug)]
 pub enum Failure {
+    /// What was asked for cannot be asked for.
+    Usage(String),
     /// The input cannot be read, or does not fit what was asked.
     Input(String),
     /// The device is missing, or cannot do it.
@@ -30,6 +35,7 @@ impl Failure {
     /// The exit status.
     pub fn status(&self) -> u8 {
         match self {
+            Failure::Usage(_) => USAGE_STATUS,
             Failure::Input(_) => 3,
             Failure::Device(_) => 4,
             Failure::Output(_) | Failure::Closed => OUTPUT_STATUS,
@@ -48,7 +54,10 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Failure::Input(message) | Failure::Device(message) | Failure::Output(message) => message,
+            Failure::Usage(message)
+            | Failure::Input(message)
+            | Failure::Device(message)
+            | Failure::Output(message) => message,
             Failure::Closed => "the output was closed",
         })
     }
@@ -65,7 +74,14 @@ impl From<Error> for Failure {
             | Error::AxisRepeated { .. }
             | Error::AxesNotAdjacent { .. }
             | Error::LengthMismatch { .. }
-            | Error::SizeOverflow { .. } => Failure::Input(error.to_string()),
+            | Error::SizeOverflow { .. }
+            | Error::NotBroadcastable { .. }
+            | Error::LengthOutOfRange { .. }
+            | Error::LabelOutOfRange { .. }
+            | Error::CausalAxes { .. } => Failure::Input(error.to_string()),
+            Error::TemperatureOutOfRange { .. } | Error::LossParameter { .. } => {
+                Failure::Usage(error.to_string())
+            }
             Error::NoAdapter { .. } => Failure::Device(
                 "no GPU adapter was found: install a Vulkan, Metal or DX12 driver (mesa-vulkan-drivers is a \
                  software one), or use --device cpu or --device auto"

@@ -1,4 +1,4 @@
-//! `wgpu-softmax` on the command line: the library for people with a `.npy` file and no Rust.
+//! `wgpu-softmax` on the command line: the library for people with arrays in files and no Rust.
 //!
 //! Arguments are parsed in [`args`], one module per command does the work, and what went wrong comes back
 //! as a [`Failure`] that knows its exit status. Results go to standard output, all else
@@ -27,7 +27,7 @@ use crate::failure::{Failure, OUTPUT_STATUS};
 
 fn main() -> ExitCode {
     keep_drivers_quiet();
-    let args = match Args::try_parse() {
+    let args = match Args::try_parse().and_then(Args::checked) {
         Ok(args) => args,
         Err(refusal) => {
             // Help that was asked for is output like any other.

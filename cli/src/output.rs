@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use crate::failure::{Failure, Outcome};
 
 /// More symbolic links in a row than this are a circle.
@@ -91,19 +93,8 @@ impl Destination {
     }
 
     /// Writes all that `content` gives.
-    pub fn write(&self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Outcome {
-        match self {
-            Destination::Stdout => {
-                let mut stdout = io::stdout().lock();
-                content(&mut stdout).and_then(|()| stdout.flush())
-            }
-            Destination::Direct(path) => OpenOptions::new().write(true).open(path).and_then(|mut file| {
-                content(&mut file)?;
-                file.flush()
-            }),
-            Destination::File { target, .. } => write_whole(target, content),
-        }
-        .map_err(|error| Failure::writing(&self.name(), &error))
+    pub fn write(&self, content: impl Fn(&mut dyn Write) -> io::Result<()>) -> Outcome {
+        write_together(&[(self, &content)])
     }
 
     /// What messages call it.
@@ -115,14 +106,64 @@ impl Destination {
         }
     }
 
+    /// Whether both lead to the same place.
+    pub fn is_same(&self, other: &Destination) -> bool {
+        match (self, other) {
+            (Destination::Stdout, Destination::Stdout) => true,
+            (Destination::Direct(one), Destination::Direct(other)) => one == other,
+            (Destination::File { target: one, .. }, Destination::File { target: other, .. }) => {
+                let place = |file: &Path| {
+                    Some((fs::canonicalize(folder_of(file)).ok()?, file.file_name()?.to_owned()))
+                };
+                one == other || place(one).is_some_and(|one| place(other) == Some(one))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether results go where reports would go otherwise.
     pub fn is_stdout(&self) -> bool {
         matches!(self, Destination::Stdout)
     }
 }
 
-/// Writes beside `target`, then takes its place in one step. Whatever fails, the target stays as it was.
-fn write_whole(target: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+/// Gives what is to be written.
+pub type Content<'a> = &'a dyn Fn(&mut dyn Write) -> io::Result<()>;
+
+/// Writes to several places, whose files all appear at the end. Where one of them fails, none does.
+pub fn write_together(parts: &[(&Destination, Content<'_>)]) -> Outcome {
+    let mut unfinished = Vec::new();
+    for (destination, content) in parts {
+        if let Destination::File { target, .. } = destination {
+            let beside = written_beside(target, *content)
+                .map_err(|error| Failure::writing(&destination.name(), &error))?;
+            unfinished.push((destination, beside, target));
+        }
+    }
+    // What cannot be taken back comes once everything else is there.
+    for (destination, content) in parts {
+        match destination {
+            Destination::Stdout => {
+                let mut stdout = io::stdout().lock();
+                content(&mut stdout).and_then(|()| stdout.flush())
+            }
+            Destination::Direct(path) => OpenOptions::new().write(true).open(path).and_then(|mut file| {
+                content(&mut file)?;
+                file.flush()
+            }),
+            Destination::File { .. } => Ok(()),
+        }
+        .map_err(|error| Failure::writing(&destination.name(), &error))?;
+    }
+    for (destination, beside, target) in unfinished {
+        let persisted = beside.persist(target).map(drop);
+        persisted.map_err(|refused| Failure::writing(&destination.name(), &refused.error))?;
+    }
+    Ok(())
+}
+
+/// A file beside `target` that is ready to take its place. Until it does, the target stays as it was.
+fn written_beside(target: &Path, content: Content<'_>) -> io::Result<NamedTempFile> {
     let before = fs::metadata(target).ok();
     let mut builder = tempfile::Builder::new();
     builder.prefix(".wgpu-softmax-").suffix(".unfinished");
@@ -140,7 +181,7 @@ fn write_whole(target: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result
     }
     // A full or broken disk may only tell now.
     beside.as_file().sync_all()?;
-    beside.persist(target).map(drop).map_err(|refused| refused.error)
+    Ok(beside)
 }
 
 /// The folder that `file` lies in.

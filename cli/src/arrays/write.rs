@@ -1,28 +1,37 @@
-//! An array on its way out: C-ordered, in the machine's byte order, as `.npy`.
+//! An array on its way out: C-ordered and little-endian, in the format that its file's ending asks for.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
-use npyz::WriterBuilder;
-
+use super::file::Format;
 use super::types::Written;
+use super::{npy, safetensors};
 use crate::progress::Phase;
-
-const BUFFER_BYTES: usize = 1 << 20;
 
 /// Elements between two looks at the progress bar.
 const BATCH: usize = 1 << 16;
 
 /// Writes `values` of `shape`.
-pub fn write<W: Written>(writer: &mut dyn Write, shape: &[usize], values: &[W]) -> io::Result<()> {
+pub fn write<W: Written>(
+    mut writer: &mut dyn Write,
+    format: &Format,
+    shape: &[usize],
+    values: &[W],
+) -> io::Result<()> {
     let phase = Phase::new("writing", values.len() as u64);
-    let shape: Vec<u64> = shape.iter().map(|&length| length as u64).collect();
-    let mut buffered = BufWriter::with_capacity(BUFFER_BYTES, writer);
-    let mut file =
-        npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut buffered).begin_nd()?;
+    match format {
+        Format::Npy => npy::write(&mut writer, shape, W::FLOAT)?,
+        Format::Safetensors { tensor } => {
+            safetensors::write(&mut writer, tensor.as_deref(), shape, W::FLOAT)?;
+        }
+    }
+    let mut bytes = Vec::new();
     for (batch, values) in values.chunks(BATCH).enumerate() {
-        file.extend(values.iter().copied())?;
+        bytes.clear();
+        for &value in values {
+            value.encode(&mut bytes);
+        }
+        writer.write_all(&bytes)?;
         phase.at((batch * BATCH) as u64);
     }
-    file.finish()?;
-    buffered.flush()
+    writer.flush()
 }

@@ -1,13 +1,13 @@
 //! The row of an array that a picture is of.
 
-use std::path::Path;
+use std::path::is_separator;
 
 use wgpu_softmax::Axes;
 
 use crate::args::Plotted;
-use crate::arrays::Incoming;
+use crate::arrays::{ArrayFile, Incoming};
 use crate::failure::{Failure, Outcome};
-use crate::output::plain;
+use crate::output::{plain, shown};
 use crate::report::{counted, shape};
 
 /// Logits, and what pictures and messages call them.
@@ -20,11 +20,11 @@ pub struct Row {
 impl Row {
     /// The row that was asked for, of at most `most` logits; none where no array was named.
     pub fn read(asked: &Plotted, most: usize) -> Outcome<Option<Row>> {
-        let Some(path) = &asked.input else { return Ok(None) };
-        let incoming = Incoming::open(path)?;
+        let Some(file) = &asked.input else { return Ok(None) };
+        let incoming = Incoming::open(file)?;
         let place = Place::of(incoming.shape(), &asked.axis, asked.row)?;
         let classes = place.offsets.len();
-        let name = name(path, asked.row, place.rows);
+        let name = name(&incoming, file, asked.row, place.rows);
         if classes == 0 {
             return Err(Failure::Input(format!("{name} is empty: there is nothing to draw")));
         }
@@ -44,13 +44,12 @@ impl Row {
     }
 }
 
-/// The file's own name, and which of its rows.
-fn name(path: &Path, row: usize, rows: usize) -> String {
-    let file = match path.file_name() {
-        Some(name) if path != Path::new("-") => plain(&name.to_string_lossy()),
-        _ => "standard input".into(),
-    };
-    if rows == 1 { file } else { format!("row {row} of {file}") }
+/// What stands in titles: the array's name without the folders that lead to it, and which of its rows.
+fn name(incoming: &Incoming, file: &ArrayFile, row: usize, rows: usize) -> String {
+    let folders = file.path.parent().map(shown).unwrap_or_default();
+    let name = incoming.name();
+    let name = plain(name.strip_prefix(&folders).unwrap_or(name).trim_start_matches(is_separator));
+    if rows == 1 { name } else { format!("row {row} of {name}") }
 }
 
 /// Where a row's elements lie in a C-ordered array.

@@ -162,6 +162,19 @@ fn a_row_along_any_axis() {
 }
 
 #[test]
+fn a_row_of_a_tensor() {
+    let folder = Folder::new();
+    let header = r#"{"logits":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}"#;
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.as_bytes());
+    file.extend([1.0f32, 3.0, 2.0].into_iter().flat_map(f32::to_le_bytes));
+    let path = folder.file("model.safetensors", &file);
+    let drawn = picture(&["softmax", &format!("{path}:logits"), "--over", "logits"]);
+    drawn.says(&["Softmax of model.safetensors:logits"]);
+    assert_proportional(&drawn.circles("cx"), &[1.0, 3.0, 2.0]);
+}
+
+#[test]
 fn the_same_numbers_give_the_same_bytes() {
     let folder = Folder::new();
     let file = example("vocab_logits.npy");
