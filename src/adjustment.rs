@@ -243,6 +243,13 @@ impl Broadcast {
         place
     }
 
+    /// The place for class `class` of row (outer, inner).
+    pub(crate) fn at(&self, outer: u64, class: u64, inner: u64) -> u64 {
+        Broadcast::place(&self.outer, outer)
+            + Broadcast::place(&self.classes, class)
+            + Broadcast::place(&self.inner, inner)
+    }
+
     /// The places for the classes of row (outer, inner).
     fn in_row(&self, outer: u64, inner: u64) -> InRow<'_> {
         let start = Broadcast::place(&self.outer, outer) + Broadcast::place(&self.inner, inner);

@@ -346,11 +346,6 @@ impl ArrangedLoss<'_> {
         }
     }
 
-    /// The type that it is computed in.
-    pub(crate) fn computed(&self) -> Dtype {
-        self.logits.dtype().computed()
-    }
-
     /// The answer, from what a device found out of each row.
     pub(crate) fn answer<R: Element>(&self, rows: RowResults<f64>, gradient: Option<Vec<R>>) -> Losses<R> {
         // 0 · ∞ has a sign on some machines, which the one NaN that is handed out has not.

@@ -12,6 +12,7 @@ mod devices;
 mod explain;
 mod failure;
 mod output;
+mod plot;
 mod progress;
 mod report;
 mod run;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run::run(run),
         Command::Devices(devices) => devices::run(devices),
         Command::Explain(explain) => explain::run(explain),
+        Command::Plot(plot) => plot::run(plot),
         Command::Shaders(shaders) => shaders::run(shaders),
         Command::Completions(completions) => completions::run(completions),
     };

@@ -1,7 +1,9 @@
 //! The command line: what may be asked for, and every check that needs nothing but the words themselves.
 //!
-//! [`values`] knows what single words stand for, [`run`] what `run` is told and which of it goes together.
+//! [`values`] knows what single words stand for, [`run`] what `run` is told and which of it goes together,
+//! [`plot`] what `plot` is told.
 
+mod plot;
 mod run;
 mod values;
 
@@ -10,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args as Arguments, CommandFactory, Parser, Subcommand, ValueHint};
 use wgpu_softmax::{Axes, Device, Dtype, Op, Precision};
 
+pub use plot::{Over, Plot, Plotted, SoftmaxPlot};
 pub use run::{Adjusting, Losing, Run};
 pub use values::{Operation, Shape, Temperature};
 
@@ -20,6 +23,7 @@ Examples:
   wgpu-softmax run scores.npy --op logsumexp --axis -2,-1 --keepdims -o sums.npy
   wgpu-softmax run logits.npy --op cross-entropy --labels labels.npy --grad gradient.npy
   wgpu-softmax explain 4096x50257 --device gpu       which kernel would run, and why
+  wgpu-softmax plot jacobian logits.npy --row 3 -o jacobian.svg
 
 Exit status: 0; 2 for a wrong command line; 3 for input that cannot be read or does not fit; 4 for a device \
 that is missing or cannot do it; 5 for output that cannot be written.";
@@ -41,6 +45,9 @@ pub enum Command {
     Devices(Devices),
     /// Tell which kernel, grid and memory traffic a shape would get, and why.
     Explain(Explain),
+    /// Draw probabilities, losses or a Jacobian as SVG, of an array or as textbooks show them.
+    #[command(subcommand)]
+    Plot(Plot),
     /// Write every WGSL module to a folder, as a driver gets it; needs no GPU.
     Shaders(Shaders),
     /// Write a completion script for a shell to standard output.

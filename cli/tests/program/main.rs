@@ -17,6 +17,7 @@ mod jacobians;
 mod masks;
 mod npy;
 mod output;
+mod plots;
 mod real_logits;
 mod reference;
 mod reports;
