@@ -160,10 +160,10 @@ impl<'a> Adjustment<'a> {
             queries = shape[shape.len() - 2] as u64;
         }
         let broadcast = |what, length: usize, mask_shape: &[usize]| {
-            let strides = broadcast_strides(what, mask_shape, shape)?;
+            let broadcast = Broadcast::of_shape(what, mask_shape, shape, arrangement)?;
             let elements: usize = mask_shape.iter().product();
             crate::tensor::check_length(what, elements as u64, length as u64)?;
-            Ok::<_, Error>(Broadcast::new(shape, &strides, &arrangement.axes))
+            Ok::<_, Error>(broadcast)
         };
         let mask = match self.mask {
             Some((values, mask_shape)) => Some((values, broadcast("the mask", values.len(), mask_shape)?)),
@@ -219,6 +219,16 @@ pub(crate) struct Broadcast {
 }
 
 impl Broadcast {
+    /// An array of `mask` broadcast to the rows of an array of `shape`.
+    pub(crate) fn of_shape(
+        what: &'static str,
+        mask: &[usize],
+        shape: &[usize],
+        arrangement: &Arrangement,
+    ) -> Result<Self> {
+        Ok(Broadcast::new(shape, &broadcast_strides(what, mask, shape)?, &arrangement.axes))
+    }
+
     fn new(shape: &[usize], strides: &[u64], axes: &[Vec<usize>; 3]) -> Self {
         let [outer, classes, inner] = axes.each_ref().map(|axes| {
             let mut digits: Vec<[u64; 2]> = Vec::new();

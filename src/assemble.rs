@@ -54,6 +54,8 @@ pub(crate) struct Shader {
     pub(crate) in_place: bool,
     /// Whether logits have a temperature or masks.
     pub(crate) adjusted: bool,
+    /// Whether a loss's factors come from a tally of its labels.
+    pub(crate) tallied: bool,
     pub(crate) hide_intermediates: bool,
 }
 
@@ -124,6 +126,14 @@ impl Shader {
         let mut lines = Vec::new();
         if dialect == Dialect::Browser && self.shuffles() {
             lines.push("enable subgroups;\n".to_string());
+        }
+        match self.entry.role {
+            Role::Labels => {
+                let parts = [self.entry.source, part!("shared/parameters.wgsl"), part!("shared/labels.wgsl")];
+                return parts.join("\n");
+            }
+            Role::RowValues => return [self.entry.source, part!("shared/parameters.wgsl")].join("\n"),
+            _ => {}
         }
         let mut parts = vec![self.entry.source, part!("shared/parameters.wgsl"), part!("shared/row.wgsl")];
         parts.extend(self.storage());
@@ -213,11 +223,11 @@ impl Shader {
                 parts.extend([part!("shared/operand.wgsl"), part!("shared/operand_streamed.wgsl")]);
             }
         }
-        parts.push(match (sums, self.dtypes.operand) {
-            (Sums::Loss, None) => part!("shared/targets.wgsl"),
-            (Sums::Loss, Some(_)) => part!("shared/target_probabilities.wgsl"),
-            _ => part!("shared/no_targets.wgsl"),
-        });
+        match (sums, self.dtypes.operand) {
+            (Sums::Loss, None) => parts.extend([part!("shared/labels.wgsl"), part!("shared/targets.wgsl")]),
+            (Sums::Loss, Some(_)) => parts.push(part!("shared/target_probabilities.wgsl")),
+            _ => parts.push(part!("shared/no_targets.wgsl")),
+        }
         parts.push(match sums {
             Sums::Weighted => part!("shared/weights_count.wgsl"),
             _ => part!("shared/everything_counts.wgsl"),
@@ -284,10 +294,15 @@ impl Shader {
                 vec![probability, logarithm, of_sum, part!("ops/cross_entropy.wgsl")]
             }
         };
-        parts.push(match self.op {
-            _ if self.op.is_loss() => part!("shared/row_values.wgsl"),
-            _ => part!("shared/no_row_values.wgsl"),
-        });
+        if self.op.is_loss() {
+            parts.push(part!("shared/row_values.wgsl"));
+            parts.push(match self.tallied {
+                true => part!("shared/factors_tallied.wgsl"),
+                false => part!("shared/factors_given.wgsl"),
+            });
+        } else {
+            parts.push(part!("shared/no_row_values.wgsl"));
+        }
         match self.op.output() {
             Output::PerElement if self.dtypes.result.bytes() == 2 => {
                 parts.push(part!("shared/output_per_element_shared_words.wgsl"));
@@ -319,6 +334,7 @@ impl Shader {
     pub(crate) fn name(&self) -> String {
         let mut name = self.entry.name.to_string();
         match self.entry.role {
+            Role::Labels | Role::RowValues => return name,
             Role::Check => {}
             Role::Statistics => name.extend(Sums::of(self.op).name().map(|sums| format!(".{sums}"))),
             // The Jacobian of softmax is symmetric: one text for both products with it.
@@ -332,6 +348,7 @@ impl Shader {
             (operand.is_some_and(|operand| operand != logits || self.op.is_loss()), operand.map(|operand| format!("with_{operand}"))),
             (result != logits, Some(format!("to_{result}"))),
             (self.adjusted, Some("adjusted".to_string())),
+            (self.tallied && self.entry.role != Role::Statistics, Some("tallied".to_string())),
             (self.given == Given::Probabilities, Some("given".to_string())),
             (self.precision == Precision::Fast, Some("fast".to_string())),
             (self.hide_intermediates && self.precision == Precision::Accurate, Some("hidden".to_string())),
@@ -394,6 +411,7 @@ fn every_shader() -> Vec<Shader> {
         let pairs = op.output() == Output::PerPair;
         let pointless = match entry.role {
             Role::Check => op != Op::Softmax,
+            Role::Labels | Role::RowValues => op != Op::CrossEntropy,
             Role::Statistics => pairs,
             Role::Whole | Role::Write => pairs != (entry.name == crate::kernels::jacobian::ENTRY.name),
         };
@@ -410,6 +428,7 @@ fn every_shader() -> Vec<Shader> {
                 geometry,
                 in_place: false,
                 adjusted: false,
+                tallied: false,
                 hide_intermediates: false,
             };
             // How many logits are held is one line of the text: one number stands for all.
@@ -435,7 +454,11 @@ fn variants(plain: &Shader) -> Vec<Shader> {
         }).collect();
         variants.extend(changed);
     };
+    if matches!(plain.entry.role, Role::Labels | Role::RowValues) {
+        return variants;
+    }
     if plain.op.is_loss() {
+        variants.push(Shader { tallied: true, ..*plain });
         each(&mut variants, &|shader| shader.dtypes.operand = Some(shader.dtypes.logits));
     }
     if plain.entry.role == Role::Check {
@@ -450,24 +473,25 @@ fn variants(plain: &Shader) -> Vec<Shader> {
         variants.retain(|shader| shader.adjusted);
     }
     let mut precisions = variants.clone();
-    precisions.retain(|shader| shader.given == Given::Logits);
+    precisions.retain(|shader| shader.given == Given::Logits && !shader.adjusted && !shader.tallied);
     variants.extend(precisions.iter().map(|shader| Shader { precision: Precision::Fast, ..*shader }));
     variants.extend(precisions.iter().map(|shader| Shader { hide_intermediates: true, ..*shader }));
     if plain.op.output() == Output::PerElement {
         each(&mut variants, &|shader| shader.in_place = true);
     }
     let of_f32 = variants.clone();
-    let accurate =
-        |shader: &&Shader| shader.precision == Precision::Accurate && !shader.hide_intermediates;
+    let accurate = |shader: &&Shader| {
+        shader.precision == Precision::Accurate && !shader.hide_intermediates && !shader.tallied
+    };
     for shader in of_f32.iter().filter(accurate) {
         for dtype in [Dtype::F16, Dtype::Bf16] {
             let operand = shader.dtypes.operand.map(|_| dtype);
             let mut dtypes = vec![Dtypes { logits: dtype, result: dtype, operand }];
-            if !shader.in_place {
+            if !shader.in_place && !shader.adjusted {
                 dtypes.push(Dtypes { logits: dtype, ..shader.dtypes });
                 dtypes.push(Dtypes { result: dtype, ..shader.dtypes });
             }
-            if operand.is_some() {
+            if operand.is_some() && !shader.in_place && !shader.adjusted {
                 dtypes.push(Dtypes { operand, ..shader.dtypes });
             }
             variants.extend(dtypes.into_iter().map(|dtypes| Shader { dtypes, ..*shader }));

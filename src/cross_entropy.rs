@@ -10,7 +10,7 @@ use crate::adjustment::Resolved;
 use crate::arrangement::Arrangement;
 use crate::cpu::Real;
 use crate::tensor::check_length;
-use crate::{Adjustment, Axes, Dtype, Element, Elements, Error, Op, Options, Result};
+use crate::{Adjustment, Axes, Element, Elements, Error, Op, Options, Result};
 
 /// The classes that rows belong to, one number a row.
 #[derive(Debug, Clone, Copy)]

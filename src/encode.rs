@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::assemble::Shader;
+use crate::kernels::{Entry, tally, total};
 use crate::pipelines::{Pipeline, binding, storage_bindings};
 use crate::plan::{Dispatch, Job, Parameters, Stage};
 use crate::{Dtype, Error, Gpu, Op, Options, Output, Plan, Result, Rows};
@@ -57,6 +58,7 @@ pub(crate) struct Ranges<'a> {
     pub(crate) per_row: Option<wgpu::BufferSlice<'a>>,
     pub(crate) additive_mask: Option<wgpu::BufferSlice<'a>>,
     pub(crate) row_values: Option<wgpu::BufferSlice<'a>>,
+    pub(crate) tally: Option<wgpu::BufferSlice<'a>>,
 }
 
 impl<'a> Ranges<'a> {
@@ -71,6 +73,7 @@ impl<'a> Ranges<'a> {
             per_row: None,
             additive_mask: None,
             row_values: None,
+            tally: None,
         }
     }
 }
@@ -175,7 +178,13 @@ impl Gpu {
             _ => {}
         }
         self.guarded(|| {
-            let steps = if plan.dispatches.is_empty() { Vec::new() } else { self.steps(&plan, ranges) };
+            let mut steps = if plan.dispatches.is_empty() { Vec::new() } else { self.steps(&plan, ranges) };
+            if let Some(tally) = ranges.tally {
+                if ranges.labels.is_some() {
+                    steps.insert(0, self.step_over_rows(&plan.job, &tally::ENTRY, ranges, tally));
+                }
+                steps.push(self.step_over_rows(&plan.job, &total::ENTRY, ranges, tally));
+            }
             Ok(Prepared { steps, plan })
         })
     }
@@ -231,6 +240,7 @@ impl Gpu {
                         binding::PER_ROW => whole(&stand_in, ranges.per_row),
                         binding::ADDITIVE_MASK => whole(&stand_in, ranges.additive_mask),
                         binding::ROW_VALUES => whole(&stand_in, ranges.row_values),
+                        binding::TALLY => whole(&stand_in, ranges.tally),
                         _ => partials.as_entire_buffer_binding(),
                     }),
                 }));
@@ -244,6 +254,50 @@ impl Gpu {
             .collect()
     }
 
+    /// One workgroup that walks a loss's labels, or its rows' values.
+    fn step_over_rows(
+        &self,
+        job: &Job,
+        entry: &'static Entry,
+        ranges: Ranges<'_>,
+        tally: wgpu::BufferSlice<'_>,
+    ) -> Step {
+        let device = self.device();
+        let stage = Stage { entry, geometry: tally::geometry(self.capabilities()) };
+        let shader = self.shader(job, &stage, false);
+        let pipeline = self.pipelines().of(device, &shader);
+        let parameters = Parameters {
+            slabs: job.rows.count() as u32,
+            classes: job.rows.classes() as u32,
+            loss: job.loss,
+            ..Parameters::default()
+        };
+        let uniforms = uniform_buffer(device, &[parameters], size_of::<Parameters>() as u64);
+        let stand_in = filled_buffer(device, "stand-in", &[0; 16], wgpu::BufferUsages::STORAGE);
+        let storage = storage_bindings(&shader).into_iter().map(|place| {
+            let range = match place {
+                binding::OPERAND => ranges.labels,
+                binding::CLASS_WEIGHTS => ranges.class_weights,
+                binding::ROW_VALUES => ranges.row_values,
+                _ => Some(tally),
+            };
+            (place, whole(&stand_in, range))
+        });
+        let entries: Vec<_> = std::iter::once((binding::PARAMETERS, uniforms.as_entire_buffer_binding()))
+            .chain(storage)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(buffer),
+            })
+            .collect();
+        let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(entry.name),
+            layout: &pipeline.bindings,
+            entries: &entries,
+        });
+        Step { pipeline: pipeline.pipeline.clone(), bindings, grid: [1, 1] }
+    }
+
     pub(crate) fn shader(&self, job: &Job, stage: &Stage, in_place: bool) -> Shader {
         Shader {
             entry: stage.entry,
@@ -254,6 +308,7 @@ impl Gpu {
             geometry: stage.geometry,
             in_place,
             adjusted: job.is_adjusted(),
+            tallied: job.is_tallied(),
             hide_intermediates: self.capabilities().hide_intermediates,
         }
     }

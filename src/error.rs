@@ -300,6 +300,15 @@ pub enum Error {
         alignment: u64,
     },
 
+    /// A tensor was read as elements of another type.
+    #[error("the tensor holds {stored}, and {asked} was to be read: read it as {stored}")]
+    DtypeMismatch {
+        /// The type of its elements.
+        stored: Dtype,
+        /// The type asked for.
+        asked: Dtype,
+    },
+
     /// Tensors or prepared operations of one context were given to another.
     #[error("the tensor belongs to another Gpu: upload it again through the one that computes with it")]
     ForeignTensor,

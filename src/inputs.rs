@@ -5,26 +5,26 @@ use crate::adjustment::{Broadcast, Causal, Resolved, Temperature};
 use crate::arrangement::Arrangement;
 use crate::assemble::Dtypes;
 use crate::cross_entropy::{ArrangedLoss, RowResults, Targets, Wanted};
-use crate::plan::{AdjustmentParameters, Job, LossParameters};
+use crate::plan::{AdjustmentParameters, Job, LossParameters, loss_kind};
 use crate::request::Arranged;
 use crate::transfer::{Input, Operation, WINDOW_BYTES, Window, in_words};
-use crate::{Dtype, Element, Elements, Op, Result, Rows};
+use crate::{Dtype, Element, Elements, Error, Op, Result, Rows};
 
 /// Digits of a place in a mask that the shaders have room for, of each kind.
 const MOST_DIGITS: usize = 4;
 
 /// For what is not wanted of a row (`row_values.wgsl`), and for a row without a label (`targets.wgsl`).
-const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// The kinds of `adjusted_logits.wgsl`.
-mod kind {
-    pub(super) const ONE_TEMPERATURE: u32 = 1;
-    pub(super) const TEMPERATURE_PER_ROW: u32 = 2;
-    pub(super) const MASK: u32 = 4;
-    pub(super) const ADDITIVE_MASK: u32 = 8;
-    pub(super) const CAUSAL: u32 = 16;
-    pub(super) const WINDOW: u32 = 32;
-    pub(super) const LENGTHS: u32 = 64;
+pub(crate) mod kind {
+    pub(crate) const ONE_TEMPERATURE: u32 = 1;
+    pub(crate) const TEMPERATURE_PER_ROW: u32 = 2;
+    pub(crate) const MASK: u32 = 4;
+    pub(crate) const ADDITIVE_MASK: u32 = 8;
+    pub(crate) const CAUSAL: u32 = 16;
+    pub(crate) const WINDOW: u32 = 32;
+    pub(crate) const LENGTHS: u32 = 64;
 }
 
 /// All of a call, before it is cut into windows.
@@ -32,7 +32,8 @@ pub(crate) struct Inputs<'a> {
     /// Over all rows; masks and values of rows are filled in for each window.
     pub(crate) job: Job,
     pub(crate) arrangement: &'a Arrangement,
-    logits: Elements<'a>,
+    /// `None` where they are on the device already.
+    logits: Option<Elements<'a>>,
     operand: Option<Elements<'a>>,
     adjustment: &'a Resolved<'a>,
     loss: Option<&'a ArrangedLoss<'a>>,
@@ -44,7 +45,7 @@ impl<'a> Inputs<'a> {
         let rows = arrangement.rows;
         let dtypes = Dtypes { logits: logits.dtype(), result, operand: operand.map(|operand| operand.dtype()) };
         let job = Job { dtypes, ..Job::plain(*op, Dtype::F32, &rows, &rows.result(*op), options) };
-        let (logits, operand) = (*logits, *operand);
+        let (logits, operand) = (Some(*logits), *operand);
         Ok(Inputs { job, arrangement, logits, operand, adjustment, loss: None })
     }
 
@@ -68,14 +69,23 @@ impl<'a> Inputs<'a> {
             spread: bits(loss.smoothing / rows.classes().max(1) as f64),
             scale: bits(scale),
             z_scale: if loss.z_loss == 0.0 { 0 } else { bits(2.0 * loss.z_loss * z_scale) },
-            kinds: u32::from(loss.class_weights.is_some()),
+            kinds: if loss.class_weights.is_some() { loss_kind::CLASS_WEIGHTS } else { 0 },
             // Words, none of which says that its row is ignored: such rows have no label here.
             label_kind: 4,
             ..LossParameters::default()
         };
         let plain = Job::plain(op, Dtype::F32, &rows, &rows.result(op), options);
         let job = Job { dtypes, loss: parameters, ..plain };
-        Ok(Inputs { job, arrangement, logits: *logits, operand, adjustment, loss: Some(loss) })
+        Ok(Inputs { job, arrangement, logits: Some(*logits), operand, adjustment, loss: Some(loss) })
+    }
+
+    /// What goes with logits and an operand that are on the device already.
+    pub(crate) fn beside_tensors(
+        job: Job,
+        arrangement: &'a Arrangement,
+        adjustment: &'a Resolved<'a>,
+    ) -> Self {
+        Inputs { job, arrangement, logits: None, operand: None, adjustment, loss: None }
     }
 
     /// The operation over one window. What serves all windows is sent again with each: it is little, or cut.
@@ -186,11 +196,7 @@ impl<'a> Inputs<'a> {
         let rows = &self.job.rows;
         match input {
             Input::Logits => self.gather_elements(self.logits, window, take),
-            Input::Operand => {
-                if let Some(operand) = self.operand {
-                    self.gather_elements(operand, window, take);
-                }
-            }
+            Input::Operand => self.gather_elements(self.operand, window, take),
             Input::Labels => {
                 if let Some((loss, Targets::Labels(labels))) = self.loss.map(|loss| (loss, loss.targets)) {
                     let label = |row| loss.label_of(&labels, row as usize).map_or(NONE, |label| label as u32);
@@ -235,7 +241,13 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    fn gather_elements(&self, elements: Elements<'_>, window: &Window, take: &mut dyn FnMut(&[u8])) {
+    fn gather_elements(
+        &self,
+        elements: Option<Elements<'_>>,
+        window: &Window,
+        take: &mut dyn FnMut(&[u8]),
+    ) {
+        let Some(elements) = elements else { return };
         match elements {
             Elements::F16(slice) => self.gather_slice(slice, window, take),
             Elements::Bf16(slice) => self.gather_slice(slice, window, take),
@@ -307,6 +319,33 @@ fn is_sent_whole(elements: usize, bytes: u64, broadcast: &Broadcast) -> bool {
     elements as u64 * bytes <= WINDOW_BYTES / 4 && digits <= MOST_DIGITS
 }
 
+/// How many digits the places of a mask have, and the digits, for the shaders.
+///
+/// # Errors
+/// [`Error::LimitExceeded`] where the shaders have no room for them.
+pub(crate) fn packed_digits(broadcast: &Broadcast) -> Result<(u32, [u32; 24])> {
+    let parts = [&broadcast.outer, &broadcast.classes, &broadcast.inner];
+    let needed = parts.iter().map(|digits| digits.len()).max().unwrap_or(0);
+    if needed > MOST_DIGITS {
+        return Err(Error::LimitExceeded {
+            what: "a mask whose lengths of 1 alternate with others",
+            needed: needed as u64,
+            limit: MOST_DIGITS as u64,
+            remedy: "repeat it along some of its axes, or use the one-call functions",
+        });
+    }
+    // A digit that there is not is always 0.
+    let (mut counts, mut words) = (0, std::array::from_fn(|place| u32::from(place % 2 == 0)));
+    for (part, digits) in parts.into_iter().enumerate() {
+        counts |= (digits.len() as u32) << (8 * part);
+        for (digit, [length, stride]) in digits.iter().enumerate() {
+            let place = 8 * part + 2 * digit;
+            (words[place], words[place + 1]) = (*length as u32, *stride as u32);
+        }
+    }
+    Ok((counts, words))
+}
+
 /// Where a mask starts, how many digits its places have, and the digits, for the shaders.
 fn digits_of(broadcast: &Broadcast, whole: bool, window: &Window, rows: &Rows) -> (u32, u32, [u32; 24]) {
     let compact;
@@ -324,15 +363,8 @@ fn digits_of(broadcast: &Broadcast, whole: bool, window: &Window, rows: &Rows) -
         let before = (window.slabs.start as u32).wrapping_mul(slab as u32);
         (&compact, 0u32.wrapping_sub(before).wrapping_sub(window.columns.start as u32))
     };
-    // A digit that there is not is always 0.
-    let (mut counts, mut words) = (0, std::array::from_fn(|place| u32::from(place % 2 == 0)));
-    for (part, digits) in [&broadcast.outer, &broadcast.classes, &broadcast.inner].into_iter().enumerate() {
-        counts |= (digits.len() as u32) << (8 * part);
-        for (digit, [length, stride]) in digits.iter().take(MOST_DIGITS).enumerate() {
-            let place = 8 * part + 2 * digit;
-            (words[place], words[place + 1]) = (*length as u32, *stride as u32);
-        }
-    }
+    // Where it is sent whole, there is room.
+    let (counts, words) = packed_digits(broadcast).unwrap_or((0, [0; 24]));
     (start, counts, words)
 }
 
@@ -361,7 +393,7 @@ fn in_pieces<T: bytemuck::NoUninit>(values: impl Iterator<Item = T>, take: &mut 
 }
 
 /// 1 / T as a factor from ½ to 1 and a power of two: no part of it leaves the range of f32.
-fn inverse_of(temperature: f32) -> [u32; 2] {
+pub(crate) fn inverse_of(temperature: f32) -> [u32; 2] {
     let temperature = f64::from(temperature);
     let power = temperature.log2().floor();
     let factor = temperature / power.exp2();

@@ -94,6 +94,7 @@ mod op;
 mod options;
 mod pipelines;
 mod plan;
+mod preparation;
 mod processor;
 pub mod reference;
 mod request;
@@ -118,10 +119,11 @@ pub use half::{bf16, f16};
 pub use op::{Op, Operand, Output};
 pub use options::{FullyMasked, Given, Options, Precision};
 pub use plan::Plan;
+pub use preparation::{LabelType, LossSettings, MaskLayout, PerRow, Preparation, Tally};
 pub use processor::Cpu;
 pub use request::Request;
 pub use rows::{Axes, Rows, result_shape};
-pub use tensor::Tensor;
+pub use tensor::{Tensor, TensorRequest};
 pub use transfer::Progress;
 
 /// The README's example compiles.

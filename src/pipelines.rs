@@ -32,6 +32,7 @@ pub(crate) mod binding {
     pub(crate) const PER_ROW: u32 = 7;
     pub(crate) const ADDITIVE_MASK: u32 = 8;
     pub(crate) const ROW_VALUES: u32 = 9;
+    pub(crate) const TALLY: u32 = 10;
 }
 
 impl Pipelines {
@@ -46,6 +47,11 @@ impl Pipelines {
 /// Which bindings beside the parameters a shader uses, in the order of their places.
 pub(crate) fn storage_bindings(shader: &Shader) -> Vec<u32> {
     let role = shader.entry.role;
+    match role {
+        Role::Labels => return vec![binding::OPERAND, binding::CLASS_WEIGHTS, binding::TALLY],
+        Role::RowValues => return vec![binding::ROW_VALUES, binding::TALLY],
+        _ => {}
+    }
     let (works, loss) = (role != Role::Check, shader.op.is_loss());
     let writes = role != Role::Statistics;
     [
@@ -58,6 +64,7 @@ pub(crate) fn storage_bindings(shader: &Shader) -> Vec<u32> {
         (binding::PER_ROW, shader.adjusted),
         (binding::ADDITIVE_MASK, shader.adjusted),
         (binding::ROW_VALUES, works && writes && loss),
+        (binding::TALLY, works && writes && shader.tallied),
     ]
     .into_iter()
     .filter_map(|(place, used)| used.then_some(place))
@@ -78,6 +85,7 @@ impl Pipeline {
             let read_only = match place {
                 binding::LOGITS => !shader.in_place,
                 binding::RESULT | binding::PARTIALS | binding::ROW_VALUES => false,
+                binding::TALLY => !matches!(shader.entry.role, Role::Labels | Role::RowValues),
                 _ => true,
             };
             entry(place, wgpu::BufferBindingType::Storage { read_only })

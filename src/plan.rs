@@ -70,6 +70,15 @@ pub(crate) struct AdjustmentParameters {
     pub(crate) additive: [u32; 24],
 }
 
+/// Bits of [`LossParameters::kinds`].
+pub(crate) mod loss_kind {
+    pub(crate) const CLASS_WEIGHTS: u32 = 1;
+    pub(crate) const SHARES: u32 = 2;
+    pub(crate) const MEAN: u32 = 4;
+    pub(crate) const WITHOUT_LABELS: u32 = 8;
+    pub(crate) const UNREDUCED: u32 = 16;
+}
+
 /// What a loss is made of; `Loss` in `parameters.wgsl`. Floats are their bits.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -116,6 +125,12 @@ impl Job {
             adjustment: AdjustmentParameters::default(),
             loss: LossParameters::default(),
         }
+    }
+
+    /// Whether the factors of a loss are what the tally of its labels comes to.
+    pub(crate) fn is_tallied(&self) -> bool {
+        let kinds = self.loss.kinds;
+        self.op.is_loss() && kinds & loss_kind::MEAN != 0 && kinds & loss_kind::WITHOUT_LABELS == 0
     }
 
     /// Whether the shader's logits are adjusted ones: also where weights remove them.

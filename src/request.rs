@@ -119,18 +119,25 @@ impl<'a> Request<'a> {
             (Some(needed), _) => return Err(Error::OperandMissing { op, needed: needed.name() }),
             (None, Some((given, _))) => return Err(Error::OperandUnused { op, given: given.name() }),
         };
-        if self.options.given == Given::Probabilities {
-            if !Op::PRODUCTS.contains(&op) {
-                return Err(Error::OperandUnused { op, given: "probabilities in place of logits" });
-            }
-            if !self.adjustment.is_none() {
-                let given = "a temperature or masks, which the probabilities it is given have in them";
-                return Err(Error::OperandUnused { op, given });
-            }
-        }
+        check_given(op, &self.options, &self.adjustment)?;
         let adjustment = self.adjustment.resolve(self.shape, &arrangement, self.logits.dtype().computed())?;
         Ok(Arranged { op, logits: self.logits, operand, arrangement, adjustment, options: self.options })
     }
+}
+
+/// Whether probabilities can stand in for the logits, where they are given.
+pub(crate) fn check_given(op: Op, options: &Options, adjustment: &Adjustment<'_>) -> Result<()> {
+    if options.given == Given::Logits {
+        return Ok(());
+    }
+    if !Op::PRODUCTS.contains(&op) {
+        return Err(Error::OperandUnused { op, given: "probabilities in place of logits" });
+    }
+    if !adjustment.is_none() {
+        let given = "a temperature or masks, which the probabilities it is given have in them";
+        return Err(Error::OperandUnused { op, given });
+    }
+    Ok(())
 }
 
 /// A request whose parts fit each other.

@@ -1,11 +1,19 @@
 //! The second level: arrays that stay on the device between operations.
 
-use crate::encode::filled_buffer;
+use crate::arrangement::Arrangement;
+use crate::assemble::Dtypes;
+use crate::encode::{Ranges, filled_buffer};
+use crate::inputs::Inputs;
+use crate::plan::Job;
+use crate::request::check_given;
 use crate::rows::{checked_product, result_shape, sizes_of};
+use crate::transfer::{Input, Window, in_words};
 use crate::wait::Waiting;
-use crate::{Axes, Dtype, Error, Gpu, Op, Options, Output, Result, Rows};
+use crate::{
+    Adjustment, Axes, Dtype, Element, Error, Gpu, Kernel, Op, Operand, Options, Output, Result, Rows,
+};
 
-/// A C-ordered f32 array in device memory.
+/// A C-ordered array in device memory, of f32 unless it was made otherwise.
 ///
 /// Operations on it are submitted at once and awaited by nobody: only reading waits.
 ///
@@ -24,6 +32,60 @@ pub struct Tensor {
     buffer: wgpu::Buffer,
     offset: u64,
     shape: Vec<usize>,
+    dtype: Dtype,
+}
+
+/// An operation on a [`Tensor`], with all that it may be given besides.
+///
+/// ```no_run
+/// use wgpu_softmax::{Adjustment, Gpu, Op, TensorRequest};
+/// let gpu = Gpu::new_blocking()?;
+/// let (scores, cotangent) = (gpu.upload(&[1.0, 5.0, 2.0, 2.0], &[2, 2])?, gpu.upload(&[1.0; 4], &[2, 2])?);
+/// let causal = Adjustment::default().causal(0);
+/// let gradient =
+///     scores.answer(&TensorRequest::new(Op::Vjp, -1).operand(&cotangent).adjustment(causal))?;
+/// # Ok::<(), wgpu_softmax::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct TensorRequest<'a> {
+    op: Op,
+    axes: Axes,
+    options: Options,
+    operand: Option<&'a Tensor>,
+    adjustment: Adjustment<'a>,
+    dtype: Option<Dtype>,
+}
+
+impl<'a> TensorRequest<'a> {
+    /// `op` along `axes`, which must be adjacent.
+    pub fn new(op: Op, axes: impl Into<Axes>) -> Self {
+        let (axes, options, adjustment) = (axes.into(), Options::default(), Adjustment::default());
+        TensorRequest { op, axes, options, operand: None, adjustment, dtype: None }
+    }
+
+    /// With other choices than the default ones.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The cotangent, the tangent or the weights: of the logits' shape.
+    pub fn operand(mut self, operand: &'a Tensor) -> Self {
+        self.operand = Some(operand);
+        self
+    }
+
+    /// With a temperature or masks, which are uploaded.
+    pub fn adjustment(mut self, adjustment: Adjustment<'a>) -> Self {
+        self.adjustment = adjustment;
+        self
+    }
+
+    /// The type of the result, where it is not the logits'.
+    pub fn dtype(mut self, dtype: Dtype) -> Self {
+        self.dtype = Some(dtype);
+        self
+    }
 }
 
 impl Gpu {
@@ -33,12 +95,24 @@ impl Gpu {
     /// [`Error::LengthMismatch`], [`Error::LimitExceeded`] where one buffer cannot hold it,
     /// [`Error::OutOfMemory`].
     pub fn upload(&self, data: &[f32], shape: &[usize]) -> Result<Tensor> {
+        self.upload_elements(data, shape)
+    }
+
+    /// Copies a C-ordered array of any type that GPUs load to the device.
+    ///
+    /// # Errors
+    /// As [`Gpu::upload`], and [`Error::UnsupportedDtype`].
+    pub fn upload_elements<T: Element>(&self, data: &[T], shape: &[usize]) -> Result<Tensor> {
         let elements = checked_product(&sizes_of(shape))?;
         check_length("the data", elements, data.len() as u64)?;
-        self.check_buffer(elements)?;
-        let buffer =
-            self.guarded(|| Ok(filled_buffer(self.device(), "tensor", bytemuck::cast_slice(data), TENSOR)))?;
-        Ok(Tensor { gpu: self.clone(), buffer, offset: 0, shape: shape.to_vec() })
+        self.check_buffer(elements, T::DTYPE)?;
+        let mut bytes = std::borrow::Cow::Borrowed(bytemuck::cast_slice(data));
+        let whole_words = in_words(bytes.len() as u64) as usize;
+        if bytes.len() != whole_words {
+            bytes.to_mut().resize(whole_words, 0);
+        }
+        let buffer = self.guarded(|| Ok(filled_buffer(self.device(), "tensor", &bytes, TENSOR)))?;
+        Ok(Tensor { gpu: self.clone(), buffer, offset: 0, shape: shape.to_vec(), dtype: T::DTYPE })
     }
 
     /// An array of `shape` on the device, all zero: for results.
@@ -46,16 +120,24 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::upload`].
     pub fn empty(&self, shape: &[usize]) -> Result<Tensor> {
+        self.empty_of(Dtype::F32, shape)
+    }
+
+    /// An array of `shape` of any type that GPUs store, all zero.
+    ///
+    /// # Errors
+    /// As [`Gpu::upload`], and [`Error::UnsupportedDtype`].
+    pub fn empty_of(&self, dtype: Dtype, shape: &[usize]) -> Result<Tensor> {
         let elements = checked_product(&sizes_of(shape))?;
-        self.check_buffer(elements)?;
+        self.check_buffer(elements, dtype)?;
         let descriptor = wgpu::BufferDescriptor {
             label: Some("tensor"),
-            size: (elements * Dtype::F32.bytes()).max(4),
+            size: in_words(elements * dtype.bytes()).max(4),
             usage: TENSOR,
             mapped_at_creation: false,
         };
         let buffer = self.guarded(|| Ok(self.device().create_buffer(&descriptor)))?;
-        Ok(Tensor { gpu: self.clone(), buffer, offset: 0, shape: shape.to_vec() })
+        Ok(Tensor { gpu: self.clone(), buffer, offset: 0, shape: shape.to_vec(), dtype })
     }
 
     /// An array of `shape` in a buffer of the caller's, starting at `slice`.
@@ -82,11 +164,15 @@ impl Gpu {
             buffer: slice.buffer().clone(),
             offset: slice.offset(),
             shape: shape.to_vec(),
+            dtype: Dtype::F32,
         })
     }
 
-    fn check_buffer(&self, elements: u64) -> Result<()> {
-        let (needed, limit) = (elements * Dtype::F32.bytes(), self.capabilities().buffer_bytes);
+    fn check_buffer(&self, elements: u64, dtype: Dtype) -> Result<()> {
+        if dtype == Dtype::F64 {
+            return Err(Error::UnsupportedDtype { dtype, device: self.capabilities().name.clone() });
+        }
+        let (needed, limit) = (in_words(elements * dtype.bytes()), self.capabilities().buffer_bytes);
         let remedy = "keep it in several tensors, or use the one-call functions, which go window by window";
         if needed > limit {
             Err(Error::LimitExceeded { what: "one tensor", needed, limit, remedy })
@@ -115,13 +201,18 @@ impl Tensor {
         self.offset
     }
 
+    /// The type of its elements.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
     /// Its number of elements.
     pub fn elements(&self) -> u64 {
         sizes_of(&self.shape).iter().product()
     }
 
     fn slice(&self) -> wgpu::BufferSlice<'_> {
-        self.buffer.slice(self.offset..self.offset + self.elements() * Dtype::F32.bytes())
+        self.buffer.slice(self.offset..self.offset + self.elements() * self.dtype.bytes())
     }
 
     /// Computes `op` along `axes`, which must be adjacent, into a new tensor.
@@ -131,10 +222,7 @@ impl Tensor {
     /// # Errors
     /// [`Error::AxesNotAdjacent`], [`Error::AxisOutOfRange`], and what [`Gpu::prepare`] reports.
     pub fn compute(&self, op: Op, axes: impl Into<Axes>, options: &Options) -> Result<Tensor> {
-        let axes = axes.into();
-        let result = self.gpu.empty(&result_shape(op, &self.shape, &axes, false)?)?;
-        self.compute_into(op, axes, options, &result)?;
-        Ok(result)
+        self.answer(&TensorRequest::new(op, axes).options(*options))
     }
 
     /// [`Tensor::compute`] into a tensor that is there already, of the same number of elements.
@@ -148,17 +236,90 @@ impl Tensor {
         options: &Options,
         result: &Tensor,
     ) -> Result<()> {
-        if !self.gpu.same_context(&result.gpu) {
+        self.answer_into(&TensorRequest::new(op, axes).options(*options), result)
+    }
+
+    /// Computes what is asked for into a new tensor.
+    ///
+    /// A result with one value per row loses the axes.
+    ///
+    /// # Errors
+    /// As [`Tensor::compute`], [`Error::OperandMissing`], [`Error::OperandUnused`], and what an
+    /// [`Adjustment`] that does not fit ends in.
+    pub fn answer(&self, request: &TensorRequest<'_>) -> Result<Tensor> {
+        let shape = result_shape(request.op, &self.shape, &request.axes, false)?;
+        let result = self.gpu.empty_of(request.dtype.unwrap_or(self.dtype), &shape)?;
+        self.answer_into(request, &result)?;
+        Ok(result)
+    }
+
+    /// [`Tensor::answer`] into a tensor that is there already, of the same number of elements, and of any
+    /// type.
+    ///
+    /// # Errors
+    /// As [`Tensor::answer`], and [`Error::LengthMismatch`], [`Error::ForeignTensor`], [`Error::SameBuffer`].
+    pub fn answer_into(&self, request: &TensorRequest<'_>, result: &Tensor) -> Result<()> {
+        let tensors = [Some(result), request.operand];
+        if tensors.into_iter().flatten().any(|tensor| !self.gpu.same_context(&tensor.gpu)) {
             return Err(Error::ForeignTensor);
         }
-        let rows = Rows::of_shape(&self.shape, &axes.into())?;
+        let op = request.op;
+        let rows = Rows::of_shape(&self.shape, &request.axes)?;
         check_length("the result", rows.result(op).elements(), result.elements())?;
+        let needed = op.operand().map(Operand::name);
+        match (needed, request.operand) {
+            (Some(needed), None) => return Err(Error::OperandMissing { op, needed }),
+            (None, Some(_)) => return Err(Error::OperandUnused { op, given: "a second tensor" }),
+            (_, Some(operand)) => check_length("the operand", self.elements(), operand.elements())?,
+            _ => {}
+        }
+        if op.is_loss() {
+            return Err(Error::OperandMissing { op, needed: "targets, which `Gpu::preparation` takes" });
+        }
+        check_given(op, &request.options, &request.adjustment)?;
+        if op.output() == Output::TwoPerRow && rows.inner() != 1 {
+            let why = "the two values of a row are its last axis, which has to be the one normalised".into();
+            return Err(Error::KernelUnsuitable { kernel: Kernel::LanePerColumn, why });
+        }
         if result.elements() == 0 {
             return Ok(());
         }
+        let mut arrangement = Arrangement::new(op, &self.shape, &request.axes)?;
+        arrangement.rows = rows;
+        let adjustment = request.adjustment.resolve(&self.shape, &arrangement, Dtype::F32)?;
+        let dtypes = Dtypes {
+            logits: self.dtype,
+            result: result.dtype,
+            operand: request.operand.map(|operand| operand.dtype),
+        };
+        let job = Job { dtypes, ..Job::plain(op, Dtype::F32, &rows, &rows.result(op), &request.options) };
+        let inputs = Inputs::beside_tensors(job, &arrangement, &adjustment);
+        let all = Window::all(&rows);
+        let part = inputs.part(&all, rows);
+        let gpu = &self.gpu;
+        let sent = |input: Input| -> Result<Option<wgpu::Buffer>> {
+            let length = part.input_bytes[input as usize] as usize;
+            if length == 0 {
+                return Ok(None);
+            }
+            let mut bytes = Vec::with_capacity(length);
+            inputs.gather(input, &all, &mut |piece| bytes.extend_from_slice(piece));
+            bytes.resize(length, 0);
+            let usage = wgpu::BufferUsages::STORAGE;
+            gpu.guarded(|| Ok(Some(filled_buffer(gpu.device(), "beside a tensor", &bytes, usage))))
+        };
+        let [mask, additive_mask, per_row] =
+            [sent(Input::Mask)?, sent(Input::AdditiveMask)?, sent(Input::PerRow)?];
         // Rows without classes leave nothing to slice; any range will do, since nothing of it is read.
         let logits = if self.elements() == 0 { self.buffer.slice(..) } else { self.slice() };
-        let prepared = self.gpu.prepare(op, &rows, logits, result.slice(), options)?;
+        let ranges = Ranges {
+            operand: request.operand.map(Tensor::slice),
+            mask: mask.as_ref().map(|buffer| buffer.slice(..)),
+            additive_mask: additive_mask.as_ref().map(|buffer| buffer.slice(..)),
+            per_row: per_row.as_ref().map(|buffer| buffer.slice(..)),
+            ..Ranges::of(logits, Some(result.slice()))
+        };
+        let prepared = gpu.prepare_job(part.job, ranges)?;
         self.submit(&prepared)
     }
 
@@ -172,7 +333,8 @@ impl Tensor {
             return Err(Error::NotInPlace { op });
         }
         if self.elements() > 0 {
-            let prepared = self.gpu.prepare_in_place(op, &rows, self.slice(), options)?;
+            let job = Job::plain(op, self.dtype, &rows, &rows, options);
+            let prepared = self.gpu.prepare_job(job, Ranges::of(self.slice(), None))?;
             self.submit(&prepared)?;
         }
         Ok(self)
@@ -191,18 +353,26 @@ impl Tensor {
     ///
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::OutOfMemory`]; [`Error::BufferUsage`] for a caller's buffer without
-    /// `COPY_SRC`.
+    /// `COPY_SRC`; [`Error::DtypeMismatch`] for elements of another type than f32.
     pub async fn read(&self) -> Result<Vec<f32>> {
-        let mut result = vec![0.0; self.elements() as usize];
+        self.read_elements().await
+    }
+
+    /// [`Tensor::read`] for elements of the tensor's type.
+    ///
+    /// # Errors
+    /// As [`Tensor::read`].
+    pub async fn read_elements<T: Element>(&self) -> Result<Vec<T>> {
+        let mut result = vec![T::default(); self.elements() as usize];
         self.read_waiting(&mut result, Waiting::default()).await?;
         Ok(result)
     }
 
-    /// [`Tensor::read`] into the caller's memory.
+    /// [`Tensor::read_elements`] into the caller's memory.
     ///
     /// # Errors
     /// As [`Tensor::read`], and [`Error::LengthMismatch`].
-    pub async fn read_into(&self, result: &mut [f32]) -> Result<()> {
+    pub async fn read_into<T: Element>(&self, result: &mut [T]) -> Result<()> {
         self.read_waiting(result, Waiting::default()).await
     }
 
@@ -212,7 +382,16 @@ impl Tensor {
     /// As [`Tensor::read`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_blocking(&self) -> Result<Vec<f32>> {
-        let mut result = vec![0.0; self.elements() as usize];
+        self.read_elements_blocking()
+    }
+
+    /// [`Tensor::read_elements`], blocking.
+    ///
+    /// # Errors
+    /// As [`Tensor::read`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_elements_blocking<T: Element>(&self) -> Result<Vec<T>> {
+        let mut result = vec![T::default(); self.elements() as usize];
         self.read_into_blocking(&mut result)?;
         Ok(result)
     }
@@ -222,16 +401,20 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::read_into`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn read_into_blocking(&self, result: &mut [f32]) -> Result<()> {
+    pub fn read_into_blocking<T: Element>(&self, result: &mut [T]) -> Result<()> {
         pollster::block_on(self.read_waiting(result, Waiting::Here))
     }
 
-    async fn read_waiting(&self, result: &mut [f32], waiting: Waiting) -> Result<()> {
+    async fn read_waiting<T: Element>(&self, result: &mut [T], waiting: Waiting) -> Result<()> {
+        if T::DTYPE != self.dtype {
+            return Err(Error::DtypeMismatch { stored: self.dtype, asked: T::DTYPE });
+        }
         check_length("the memory to read into", self.elements(), result.len() as u64)?;
         if !self.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(Error::BufferUsage { what: "tensor's", usage: "COPY_SRC" });
         }
-        self.gpu.read_buffer(&self.buffer, self.offset, result, waiting).await
+        let bytes = bytemuck::cast_slice_mut(result);
+        self.gpu.read_buffer(&self.buffer, self.offset, bytes, waiting).await
     }
 }
 

@@ -126,6 +126,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// All rows at once.
+    pub(crate) fn all(rows: &Rows) -> Self {
+        Window { slabs: 0..rows.outer(), columns: 0..rows.inner(), jacobian_rows: rows.jacobian_rows() }
+    }
+
     fn rows(&self, classes: u64) -> Result<Rows> {
         let slabs = self.slabs.end - self.slabs.start;
         let rows = Rows::new(slabs, classes, self.columns.end - self.columns.start)?;
@@ -353,14 +358,19 @@ impl Gpu {
         &self,
         buffer: &wgpu::Buffer,
         offset: u64,
-        result: &mut [f32],
+        result: &mut [u8],
         waiting: Waiting,
     ) -> Result<()> {
         let mut workspace = self.borrow_workspace();
-        let window = (WINDOW_BYTES.min(self.capabilities().buffer_bytes) / Dtype::F32.bytes()) as usize;
-        let mut start = offset;
-        for piece in result.chunks_mut(window) {
-            let bytes = size_of_val(piece) as u64;
+        let window = WINDOW_BYTES.min(self.capabilities().buffer_bytes) / 8 * 8;
+        // Copies are made of whole words: a half before the range, or after it, comes along.
+        let before = (offset % 4) as usize;
+        let mut start = offset - offset % 4;
+        let mut skipped = before;
+        let mut rest = result;
+        while !rest.is_empty() {
+            let (piece, later) = rest.split_at_mut(rest.len().min(window as usize - skipped));
+            let bytes = in_words((skipped + piece.len()) as u64);
             let submission = self.guarded(|| {
                 let download = usable(&mut workspace.download, self, "download", DOWNLOAD, bytes, false);
                 let mut encoder = self.device().create_command_encoder(&Default::default());
@@ -369,8 +379,9 @@ impl Gpu {
             })?;
             let download = workspace.download.iter().map(|buffer| (buffer.clone(), wgpu::MapMode::Read));
             self.map(submission, download, waiting).await?;
-            workspace.drain(bytes, |values| piece.copy_from_slice(bytemuck::cast_slice(values)))?;
-            start += bytes;
+            let length = piece.len();
+            workspace.drain(bytes, |values| piece.copy_from_slice(&values[skipped..skipped + length]))?;
+            (start, skipped, rest) = (start + bytes, 0, later);
         }
         self.return_workspace(workspace);
         Ok(())
@@ -430,8 +441,7 @@ impl Gpu {
             self.queue().submit([encoder.finish()]);
             Ok(result)
         })?;
-        let flat: &mut [f32] = bytemuck::cast_slice_mut(&mut answers);
-        self.read_buffer(&result, 0, flat, waiting).await?;
+        self.read_buffer(&result, 0, bytemuck::cast_slice_mut(&mut answers), waiting).await?;
         Ok(bytemuck::cast_vec(answers))
     }
 }
@@ -540,6 +550,7 @@ impl Workspace {
                 per_row: input(Input::PerRow),
                 additive_mask: input(Input::AdditiveMask),
                 row_values: row_values.as_ref().map(|buffer| buffer.slice(..part.row_values_bytes)),
+                tally: None,
             };
             gpu.prepare_job(part.job, ranges)
         })?;

@@ -3,6 +3,8 @@
 
 const MASKED_RESULT: u32 = 0u;
 
+const SHARES: u32 = 2u;
+
 fn maximum_of(row: Finish) -> f32 {
     return bitcast<f32>(select(0u, bits_of_key(row.statistics.key), is_finite_key(row.statistics.key)));
 }
@@ -23,7 +25,13 @@ fn loss_result(row: Finish) -> u32 {
     let of_label = likelihood(row.statistics.sum.label_distance, row.statistics.sum.has_label, row);
     let of_others = likelihood(row.statistics.sum.distances, row.statistics.sum.targets, row);
     let q = label_part();
-    return one_nan(bitcast<u32>(select(0.0, q * of_label, q != 0.0) + of_others));
+    let likelihoods = select(0.0, q * of_label, q != 0.0) + of_others;
+    if (parameters.loss.kinds & SHARES) == 0u {
+        return one_nan(bitcast<u32>(likelihoods));
+    }
+    let log_sum_exp = bitcast<f32>(log_sum_exp_result(row));
+    let square = select(0.0, log_sum_exp * log_sum_exp * (0.5 * z_scale()), z_scale() != 0.0);
+    return one_nan(bitcast<u32>(likelihoods * loss_scale() + square));
 }
 
 fn label_log_probability_result(row: Finish) -> u32 {
@@ -66,8 +74,8 @@ fn element_result(bits: u32, other: u32, j: u32, row: Finish) -> u32 {
     let rest = select(targets, row.statistics.sum.targets, is_label(j)) - others;
     let most = rest - targets * complement(bits, row);
     let least = p * targets - (target_of_label + others);
-    let of_loss = select(least, most, p > 0.5) * parameters.loss.scale;
-    let of_squares = select(0.0, p * (maximum_of(row) + row.beside) * parameters.loss.z_scale, parameters.loss.z_scale != 0.0);
+    let of_loss = select(least, most, p > 0.5) * loss_scale();
+    let of_squares = select(0.0, p * (maximum_of(row) + row.beside) * z_scale(), z_scale() != 0.0);
     let value = (of_loss + of_squares) * inverse_temperature();
     return select(one_nan(bitcast<u32>(value)), row.special, row.is_special);
 }

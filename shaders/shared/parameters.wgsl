@@ -79,10 +79,10 @@ struct Loss {
     // Factors of the gradient: of Σ q·nll, and of the squared log-sum-exp, with its 2.
     scale: f32,
     z_scale: f32,
-    // Bits 1 class weights, 2 the factors stand in the tally.
+    // Bits 1 class weights, 2 a row's loss is its share of the mean or the sum, 4 a mean, 8 no labels, 16 no
+    // reduction.
     kinds: u32,
-    // The label that is left out; which labels are words (0), pairs of words (1) or bytes (2); 4 more where
-    // none is left out.
+    // The label that is left out, and how labels are stored (labels.wgsl).
     ignored_low: u32,
     ignored_high: u32,
     label_kind: u32,

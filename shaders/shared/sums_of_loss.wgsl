@@ -38,6 +38,11 @@ fn add(left: Sum, right: Sum) -> Sum {
     );
 }
 
+// Whether an element of one key is as large as one of the greatest key: −0 is as large as 0.
+fn is_tie(own_key: u32, key: u32) -> bool {
+    return own_key == key || (key == 0x80000000u && own_key == 0x7fffffffu);
+}
+
 fn one(bits: u32, other: u32, j: u32, key: u32, scale: Scale) -> Sum {
     let own_key = sort_key(bits);
     let is_maximum = own_key == key;
@@ -56,7 +61,7 @@ fn one(bits: u32, other: u32, j: u32, key: u32, scale: Scale) -> Sum {
         select(0.0, q * distance, q != 0.0),
         q,
         select(0.0, (own * TERMS_TO_ONE) * finite_distance, own > 0.0),
-        select(NO_CLASS, j, is_maximum),
+        select(NO_CLASS, j, is_tie(own_key, key)),
     );
 }
 
@@ -83,7 +88,7 @@ fn rescaled(part: Statistics, key: u32, scale: Scale) -> Sum {
         sum.distances + select(0.0, sum.targets * further, sum.targets != 0.0),
         sum.targets,
         select(0.0, products + (terms * TERMS_TO_ONE) * further, near),
-        NO_CLASS,
+        select(NO_CLASS, sum.argmax, is_tie(part.key, key)),
     );
 }
 

@@ -15,6 +15,8 @@ pub(crate) mod split_column_write;
 pub(crate) mod split_row_statistics;
 pub(crate) mod split_row_write;
 pub(crate) mod subgroup_per_row;
+pub(crate) mod tally;
+pub(crate) mod total;
 pub(crate) mod workgroup_per_row;
 
 /// How rows are laid on the machine.
@@ -69,7 +71,7 @@ pub(crate) struct Entry {
 }
 
 /// Every entry point.
-pub(crate) const ENTRIES: [&Entry; 9] = [
+pub(crate) const ENTRIES: [&Entry; 11] = [
     &subgroup_per_row::ENTRY,
     &workgroup_per_row::ENTRY,
     &split_row_statistics::ENTRY,
@@ -78,6 +80,8 @@ pub(crate) const ENTRIES: [&Entry; 9] = [
     &split_column_write::ENTRY,
     &lane_per_column::ENTRY,
     &jacobian::ENTRY,
+    &tally::ENTRY,
+    &total::ENTRY,
     &exponential_check::ENTRY,
 ];
 
@@ -92,6 +96,10 @@ pub(crate) enum Role {
     Write,
     /// The device's exponential, at points given as logits.
     Check,
+    /// Labels in, a tally out.
+    Labels,
+    /// Values of rows in, a tally out.
+    RowValues,
 }
 
 /// How the lanes that share a row find its maximum and its sum.
@@ -167,6 +175,7 @@ pub(crate) fn geometries(entry: &Entry) -> Vec<Geometry> {
         "workgroup_per_row" | "jacobian" => {
             held.flat_map(|held| shared.map(|meeting| of(256, 256, held, meeting))).collect()
         }
+        "tally" | "total" => vec![of(256, 256, None, Meeting::Workgroup)],
         "split_row_statistics" | "split_row_write" => {
             shared.map(|meeting| of(256, 256, None, meeting)).to_vec()
         }
