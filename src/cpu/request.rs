@@ -4,13 +4,15 @@
 //! Block by block: gathered and adjusted (`blocks.rs`), handed to the same row kernels as every row, finished,
 //! rounded and scattered. So a row's bits are those of the row kernels, and depend on nothing but the row.
 
+use std::ops::Range;
+
 use half::{bf16, f16};
 
 use crate::one_call::widest;
 use crate::request::Arranged;
 use crate::{Dtype, Element, ElementsMut, FullyMasked, Given, Op};
 
-use super::blocks::{Block, Kind, Layout, Place, Row, Written};
+use super::blocks::{Block, Kind, Layout, Place, Row, Written, reused};
 use super::jacobian::Measured;
 use super::real::Real;
 use super::weighted::WeightedRow;
@@ -52,26 +54,28 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// Calls `work` for every block, if each row is work for so many logits.
+    /// Calls `work` for every block, if each row is work for so many logits, with memory for two other values
+    /// of each logit.
     fn for_each_block<T: Real, R: Element>(
         &self,
         logits_per_row: usize,
         written: Written,
         result: &mut [R],
-        work: impl Fn(std::ops::Range<usize>, Block<T>, Place<'_, R>) + Send + Sync,
+        work: impl Fn(Range<usize>, Block<'_, T>, &mut [Vec<T>; 2], Place<'_, R>) + Send + Sync,
     ) {
         let rows_per_block = self.layout.rows_per_block(logits_per_row);
-        self.layout.map_blocks(rows_per_block, written, result, |rows, place| {
-            let block =
-                Block::new(&self.layout, self.arranged.logits, &self.arranged.adjustment, rows.clone());
-            work(rows, block, place);
+        let Arranged { logits, ref adjustment, .. } = *self.arranged;
+        self.layout.map_blocks(rows_per_block, written, result, |memory, rows, place| {
+            let (of_block, others) = memory;
+            let block = Block::new(of_block, &self.layout, logits, adjustment, rows.clone());
+            work(rows, block, others, place);
         });
     }
 
     /// An operation of the row kernels on a block.
-    fn row_wise<T: Real>(&self, op: Op, block: &Block<T>, result: &mut [T]) {
+    fn row_wise<T: Real>(&self, op: Op, block: &Block<'_, T>, result: &mut [T]) {
         if let Some(rows) = block.rows() {
-            compute_rows(op, &block.logits, &rows, result, &self.arranged.options);
+            compute_rows(op, block.logits, &rows, result, &self.arranged.options);
         }
     }
 
@@ -82,9 +86,10 @@ impl Task<'_> {
             self.layout.classes,
             Written::PerElement,
             result,
-            |rows, block, mut place| {
-                let mut values = vec![T::ZERO; block.logits.len()];
-                self.row_wise(op, &block, &mut values);
+            |rows, block, memory, mut place| {
+                let [values, _] = memory;
+                let values = reused(values, block.logits.len());
+                self.row_wise(op, &block, values);
                 if block.is_masked() {
                     for index in 0..rows.len() {
                         let values = &mut values[block.range(index)];
@@ -96,7 +101,7 @@ impl Task<'_> {
                         }
                     }
                 }
-                place.write(&values);
+                place.write(values);
             },
         );
     }
@@ -106,10 +111,13 @@ impl Task<'_> {
             self.layout.classes,
             Written::PerRow(1),
             result,
-            |rows, block, mut place| {
-                let mut values = vec![T::NEG_INFINITY; rows.len()];
-                self.row_wise(Op::LogSumExp, &block, &mut values);
-                place.write(&values);
+            |rows, block, memory, mut place| {
+                let [values, _] = memory;
+                let values = reused(values, rows.len());
+                // Where there are no classes.
+                values.fill(T::NEG_INFINITY);
+                self.row_wise(Op::LogSumExp, &block, values);
+                place.write(values);
             },
         );
     }
@@ -120,7 +128,7 @@ impl Task<'_> {
         let classes = self.layout.classes;
         let Some(pairs) = asked.checked_mul(classes).filter(|&pairs| pairs > 0) else { return };
         let rows_per_piece = (threads::LOGITS_PER_TASK / classes).max(1);
-        self.for_each_block::<T, R>(pairs, Written::PerRow(pairs), result, |rows, block, mut place| {
+        self.for_each_block::<T, R>(pairs, Written::PerRow(pairs), result, |rows, block, _, mut place| {
             for (index, jacobian) in place.in_order().chunks_exact_mut(pairs).enumerate() {
                 let row = block.row(index);
                 let temperature = self.arranged.adjustment.temperature_of((rows.start + index) as u64);
@@ -150,13 +158,13 @@ impl Task<'_> {
             self.layout.classes,
             Written::PerElement,
             result,
-            |rows, block, mut place| {
-                let mut vectors = vec![T::ZERO; block.logits.len()];
-                self.layout.gather(operand, rows.clone(), &mut vectors);
-                let mut softmax = Vec::new();
+            |rows, block, memory, mut place| {
+                let [vectors, softmax] = memory;
+                let vectors = reused(vectors, block.logits.len());
+                self.layout.gather(operand, rows.clone(), vectors);
+                let softmax = reused(softmax, if given { 0 } else { block.logits.len() });
                 if !given {
-                    softmax = vec![T::ZERO; block.logits.len()];
-                    self.row_wise(Op::Softmax, &block, &mut softmax);
+                    self.row_wise(Op::Softmax, &block, softmax);
                 }
                 for index in 0..rows.len() {
                     let (row, vector) = (block.row(index), &mut vectors[block.range(index)]);
@@ -175,7 +183,7 @@ impl Task<'_> {
                         row.participation.fill_masked(T::ZERO, vector);
                     }
                 }
-                place.write(&vectors);
+                place.write(vectors);
             },
         );
     }
@@ -184,10 +192,11 @@ impl Task<'_> {
         let Arranged { op, operand: Some(operand), .. } = *self.arranged else { return };
         let signed = op == Op::SignedLogSumExp;
         let written = Written::PerRow(if signed { 2 } else { 1 });
-        self.for_each_block::<T, R>(self.layout.classes, written, result, |rows, block, mut place| {
-            let mut weights = vec![T::ZERO; block.logits.len()];
-            self.layout.gather(operand, rows.clone(), &mut weights);
-            let mut values = Vec::with_capacity(2 * rows.len());
+        self.for_each_block::<T, R>(self.layout.classes, written, result, |rows, block, memory, mut place| {
+            let [weights, values] = memory;
+            let weights = reused(weights, block.logits.len());
+            self.layout.gather(operand, rows.clone(), weights);
+            values.clear();
             for index in 0..rows.len() {
                 let (row, weights) = (block.row(index), &mut weights[block.range(index)]);
                 row.participation.fill_masked(T::ZERO, weights);
@@ -198,7 +207,7 @@ impl Task<'_> {
                     values.push(T::narrow(sum.unsigned()));
                 }
             }
-            place.write(&values);
+            place.write(values);
         });
     }
 }
