@@ -29,6 +29,10 @@ pub(crate) fn compute_request(arranged: &Arranged<'_>, result: ElementsMut<'_>) 
 }
 
 fn compute_into<R: Element>(arranged: &Arranged<'_>, result: &mut [R]) {
+    // Of rows without classes there may be more than could ever be counted.
+    if result.is_empty() {
+        return;
+    }
     match widest::<R>(arranged.logits, arranged.operand) {
         Dtype::F64 => compute_in::<f64, R>(arranged, result),
         _ => compute_in::<f32, R>(arranged, result),
@@ -36,8 +40,7 @@ fn compute_into<R: Element>(arranged: &Arranged<'_>, result: &mut [R]) {
 }
 
 fn compute_in<T: Real, R: Element>(arranged: &Arranged<'_>, result: &mut [R]) {
-    let request =
-        Task { arranged, layout: Layout::new(&arranged.arrangement) };
+    let request = Task { arranged, layout: Layout::new(&arranged.arrangement) };
     match arranged.op {
         Op::Softmax | Op::LogSoftmax => request.per_element::<T, R>(result),
         Op::LogSumExp => request.log_sum_exps::<T, R>(result),
@@ -174,7 +177,13 @@ impl Task<'_> {
                         Kind::Regular => {
                             row.participation.fill_masked(T::ZERO, vector);
                             let temperature = adjustment.temperature_of((rows.start + index) as u64);
-                            products::multiply(self.layout.instructions, op, probabilities, vector, temperature);
+                            products::multiply(
+                                self.layout.instructions,
+                                op,
+                                probabilities,
+                                vector,
+                                temperature,
+                            );
                         }
                         Kind::Undefined => vector.fill(T::NAN),
                         Kind::Empty => vector.fill(empty(options.fully_masked, T::ZERO)),
@@ -192,23 +201,28 @@ impl Task<'_> {
         let Arranged { op, operand: Some(operand), .. } = *self.arranged else { return };
         let signed = op == Op::SignedLogSumExp;
         let written = Written::PerRow(if signed { 2 } else { 1 });
-        self.for_each_block::<T, R>(self.layout.classes, written, result, |rows, block, memory, mut place| {
-            let [weights, values] = memory;
-            let weights = reused(weights, block.logits.len());
-            self.layout.gather(operand, rows.clone(), weights);
-            values.clear();
-            for index in 0..rows.len() {
-                let (row, weights) = (block.row(index), &mut weights[block.range(index)]);
-                row.participation.fill_masked(T::ZERO, weights);
-                let sum = self.layout.instructions.run(WeightedRow { logits: row.logits, weights });
-                if signed {
-                    values.extend([T::narrow(sum.log), T::narrow(sum.sign)]);
-                } else {
-                    values.push(T::narrow(sum.unsigned()));
+        self.for_each_block::<T, R>(
+            self.layout.classes,
+            written,
+            result,
+            |rows, block, memory, mut place| {
+                let [weights, values] = memory;
+                let weights = reused(weights, block.logits.len());
+                self.layout.gather(operand, rows.clone(), weights);
+                values.clear();
+                for index in 0..rows.len() {
+                    let (row, weights) = (block.row(index), &mut weights[block.range(index)]);
+                    row.participation.fill_masked(T::ZERO, weights);
+                    let sum = self.layout.instructions.run(WeightedRow { logits: row.logits, weights });
+                    if signed {
+                        values.extend([T::narrow(sum.log), T::narrow(sum.sign)]);
+                    } else {
+                        values.push(T::narrow(sum.unsigned()));
+                    }
                 }
-            }
-            place.write(values);
-        });
+                place.write(values);
+            },
+        );
     }
 }
 
@@ -498,6 +512,8 @@ mod tests {
 
     #[test]
     fn rows_without_classes_or_no_rows_at_all() {
+        let endless = Request::new(Op::Softmax, &[0.0f32; 0], &[1 << 55, 0], 1);
+        assert!(Cpu::new().answer::<f16>(&endless).unwrap().is_empty());
         for shape in [[2, 0], [0, 2], [0, 0]] {
             for op in Op::ALL {
                 let logits: [f16; 0] = [];
@@ -522,6 +538,36 @@ mod tests {
         let pushed = Cpu::new().answer::<f32>(&pushed).unwrap();
         let worst = pushed.iter().zip(&v).map(|(x, &v)| (f64::from(*x) - (f64::from(v) - mean)).abs());
         assert!(worst.fold(0.0, f64::max) < 4e-7);
+    }
+
+    #[test]
+    fn products_keep_the_promised_bounds() {
+        let u = 2f64.powi(-24);
+        for (classes, spread) in [(3, 1.0), (50, 10.0), (1000, 0.1), (1000, 30.0), (9000, 8.0)] {
+            let logits: Vec<f32> = numbers::<f32>(classes, 6).iter().map(|x| x * spread * 1.1).collect();
+            let v: Vec<f32> = numbers::<f32>(classes, 7).iter().map(|x| x * 1.3 + 100.0).collect();
+            let (exact_v, p) = (widened(&v), crate::reference::softmax(&widened(&logits)));
+            let sum: f64 = exact_v.iter().sum();
+            let product: f64 = p.iter().zip(&exact_v).map(|(p, v)| p * v).sum();
+            let absolute: f64 = p.iter().zip(&exact_v).map(|(p, v)| p * v.abs()).sum();
+            let greatest = exact_v.iter().fold(0.0, |greatest: f64, v| greatest.max(v.abs()));
+            for op in Op::PRODUCTS {
+                let request = Request::new(op, &logits, std::slice::from_ref(&classes), 0);
+                let answer = Cpu::new().answer::<f32>(&with_operand(request, op, &v)).unwrap();
+                for ((answer, p), v) in widened(&answer).iter().zip(&p).zip(&exact_v) {
+                    let (expected, bound) = match op {
+                        Op::LogSoftmaxVjp => (v - p * sum, v.abs() + p * sum.abs()),
+                        Op::LogSoftmaxJvp => (v - product, v.abs() + absolute),
+                        _ => (p * (v - product), p * greatest),
+                    };
+                    // A quarter of what is promised.
+                    assert!(
+                        (answer - expected).abs() <= 10.0 * u * bound + 2f64.powi(-120),
+                        "{op}: {answer} for {expected}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]
