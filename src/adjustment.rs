@@ -396,7 +396,8 @@ mod tests {
             let broadcast = Broadcast::new(&shape, &strides, &arrangement.axes);
             let rows = arrangement.rows;
             for place in 0..120u64 {
-                let (outer, rest) = (place / (rows.classes() * rows.inner()), place % (rows.classes() * rows.inner()));
+                let (outer, rest) =
+                    (place / (rows.classes() * rows.inner()), place % (rows.classes() * rows.inner()));
                 let (class, inner) = (rest / rows.inner(), rest % rows.inner());
                 let mut row = vec![0; rows.classes() as usize];
                 broadcast.in_row(outer, inner).pair(&values, &mut row, |place, value| *place = value);
@@ -410,7 +411,9 @@ mod tests {
 
     #[test]
     fn temperatures_beyond_the_type_still_divide() {
-        for (temperature, expected) in [(1e300, [0.0, 0.0, 0.0]), (1e-300, [0.0, f32::INFINITY, -f32::INFINITY])] {
+        for (temperature, expected) in
+            [(1e300, [0.0, 0.0, 0.0]), (1e-300, [0.0, f32::INFINITY, -f32::INFINITY])]
+        {
             let mut row = [0.0f32, 3.0, -2.0];
             divide(&mut row, temperature);
             assert_eq!(row, expected);
