@@ -8,6 +8,15 @@
 //!                      lanes ─► statistics (maximum, how often, sum of the others) ─► last step
 //! ```
 //!
+//! Whatever has more to it than logits of f32 or f64 goes block by block: rows are gathered from where they
+//! lie into rows one after the other in the type that is computed in, adjusted, computed as above, finished,
+//! rounded and scattered.
+//!
+//! ```text
+//!     compute_request ─► blocks (storage, sixteen_bits) ─► compute_rows ─► products, weighted, jacobian
+//!     compute_loss ────► blocks ─► measure_rows ─► loss
+//! ```
+//!
 //! The bits of a row's results depend on its logits alone. They are the same whether it stands alone or in a
 //! batch, contiguous or strided, on one thread or on many: how a row is split and in which order its parts
 //! are joined follows from its length and nothing else (`lanes.rs`). They are also the same for every
@@ -41,11 +50,12 @@ mod weighted;
 
 use crate::{Op, Options, Output, Rows};
 
+use compensated::CompensatedSum;
 use instruction_set::InstructionSet;
-pub use real::Real;
-use statistics::Statistics;
 pub(crate) use loss::compute_loss;
+pub use real::Real;
 pub(crate) use request::compute_request;
+use statistics::Statistics;
 
 /// Contiguous rows of fewer classes than this are computed a row per lane, which is faster: joining the lanes
 /// at the end of a row costs as much as some chunks of logits, and its last chunk may be nearly empty.
@@ -101,6 +111,11 @@ fn measure_rows<T: Real>(
         CLASSES_TO_FILL_LANES.. => row::statistics(instructions, logits, classes),
         _ => columns::statistics(instructions, logits, classes),
     }
+}
+
+/// A sum of however many numbers whose rounding errors are summed beside it.
+pub(crate) fn exact_sum(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(CompensatedSum::default(), CompensatedSum::plus).value()
 }
 
 #[cfg(test)]
