@@ -8,7 +8,7 @@
 
 use crate::adjustment::Resolved;
 use crate::arrangement::Arrangement;
-use crate::cpu::Real;
+use crate::cpu::{Real, exact_sum};
 use crate::tensor::check_length;
 use crate::{Adjustment, Axes, Dtype, Element, Elements, Error, Op, Options, Result};
 
@@ -353,8 +353,10 @@ impl ArrangedLoss<'_> {
 
     /// The answer, from what a device found out of each row.
     pub(crate) fn answer<R: Element>(&self, rows: RowResults<f64>, gradient: Option<Vec<R>>) -> Losses<R> {
-        // 0 · ∞ has a sign on some machines, which the one NaN that is handed out has not.
-        let narrow = |value: f64| if value.is_nan() { R::Computed::NAN } else { R::Computed::narrow(value) };
+        let narrow = |value: f64| match value.is_nan() {
+            true => R::Computed::NAN,
+            false => R::Computed::narrow(value),
+        };
         let narrowed = |values: Vec<f64>| values.into_iter().map(narrow).collect::<Vec<_>>();
         let is_counted = |row: usize| match &self.targets {
             Targets::Labels(labels) => self.label_of(labels, row).is_some(),
@@ -371,8 +373,8 @@ impl ArrangedLoss<'_> {
             Reduction::None => rows.losses.iter().enumerate().map(|(row, loss)| loss + z_of(row)).collect(),
             Reduction::Mean if self.counted == 0 => vec![f64::NAN],
             _ => {
-                let sum: f64 = rows.losses.iter().sum();
-                let z_sum: f64 = (0..rows.losses.len()).map(z_of).sum();
+                let sum = exact_sum(rows.losses.iter().copied());
+                let z_sum = exact_sum((0..rows.losses.len()).map(z_of));
                 vec![if self.z_loss == 0.0 { sum * scale } else { sum * scale + z_sum * z_scale }]
             }
         };
