@@ -429,6 +429,38 @@ fn with_a_temperature_and_masks() {
     told("under masks", worst);
 }
 
+/// Target probabilities over what a mask leaves, and none where it leaves nothing.
+#[test]
+fn target_probabilities_under_masks() {
+    for dtype in [Dtype::F32, Dtype::F64, Dtype::F16] {
+        let layout = Layout::new(&[3, 7, 4], &[1]);
+        let random = &mut Random::new(17);
+        let mask: Vec<bool> = (0..28).map(|place| place % 4 == 0 || random.below(4) > 0).collect();
+        let adjusted = Adjusted {
+            temperature: Some(Temperatures::Same(0.8)),
+            mask: Some((mask, vec![7, 4])),
+            ..Adjusted::default()
+        };
+        let mut masked = Vec::new();
+        for (row, places) in layout.places().iter().enumerate() {
+            let is_masked =
+                |(class, place): &(usize, &usize)| !adjusted.takes_part(&layout.index(**place), row, *class);
+            masked.extend(places.iter().enumerate().filter(is_masked).map(|(_, &place)| place));
+        }
+        assert!(masked.len() > 5);
+        let logits = Stored::row(dtype, Character::Normal, layout.elements(), 5);
+        let mut loss = loss_of(logits.replaced(masked.iter().copied(), f64::NAN), &layout, &[]);
+        let targets = target_probabilities(dtype, &layout).replaced(masked, 0.0);
+        (loss.target, loss.adjusted) = (Target::Probabilities(targets), adjusted);
+        for reduction in REDUCTIONS {
+            for (smoothing, z_loss) in [(0.0, 0.0), (0.1, 0.01)] {
+                (loss.reduction, loss.smoothing, loss.z_loss) = (reduction, smoothing, z_loss);
+                loss.put("target probabilities under a mask");
+            }
+        }
+    }
+}
+
 /// What is masked changes not one bit of a loss.
 #[test]
 fn what_is_masked_changes_not_one_bit() {
