@@ -359,6 +359,10 @@ impl InRow<'_> {
                 }
             }
             [[_, 1]] => row.iter_mut().zip(values).for_each(|(element, &value)| visit(element, value)),
+            [[_, stride]] if stride > 1 => {
+                let values = values.iter().step_by(stride as usize);
+                row.iter_mut().zip(values).for_each(|(element, &value)| visit(element, value));
+            }
             ref digits => {
                 for (class, element) in row.iter_mut().enumerate() {
                     if let Some(&value) = values.get(Broadcast::place(digits, class as u64) as usize) {
@@ -402,6 +406,36 @@ mod tests {
         }
         assert!(broadcast_strides("mask", &[3], &[2, 4]).is_err());
         assert!(broadcast_strides("mask", &[1, 1, 4], &[2, 4]).is_err());
+    }
+
+    #[test]
+    fn temperatures_beyond_the_type_still_divide() {
+        for (temperature, expected) in [(1e300, [0.0, 0.0, 0.0]), (1e-300, [0.0, f32::INFINITY, -f32::INFINITY])] {
+            let mut row = [0.0f32, 3.0, -2.0];
+            divide(&mut row, temperature);
+            assert_eq!(row, expected);
+        }
+        let mut row = [1e-39f32];
+        divide(&mut row, 1e-39);
+        assert!((row[0] - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn masks_are_added_whatever_their_type_and_shape() {
+        let shape = [2, 2, 2];
+        let mask = [half::f16::from_f32(0.5), half::f16::NEG_INFINITY];
+        for (axes, expected) in [(Axes::from(-1), [0.75, f32::NEG_INFINITY]), (Axes::from(0), [0.75, 0.75])] {
+            let adjustment = Adjustment::default().temperature(2.0).additive_mask(&mask, &[2]);
+            let (mut row, mut takes_part) = ([0.5f32; 2], [false; 2]);
+            resolved(&adjustment, &shape, axes).adjust(0, 0, &mut row, &mut takes_part);
+            assert_eq!((row, takes_part), (expected, [true; 2]));
+        }
+        // Along axes of which the mask has a part.
+        let adjustment = Adjustment::default().additive_mask(&mask, &[2, 1]);
+        let (mut row, mut takes_part) = ([0.5f32; 8], [false; 8]);
+        resolved(&adjustment, &shape, ..).adjust(0, 0, &mut row, &mut takes_part);
+        let pair = [1.0, 1.0, f32::NEG_INFINITY, f32::NEG_INFINITY];
+        assert_eq!(row, [pair, pair].concat()[..]);
     }
 
     #[test]

@@ -6,10 +6,9 @@
 //! probabilities t. Its gradient by z is p·Σq − q + 2·z_loss·L·p. Label smoothing is Szegedy et al.'s
 //! (2016), z-loss that of Chowdhery et al. (2022).
 
-use std::ops::Range;
-
 use crate::adjustment::Resolved;
 use crate::arrangement::Arrangement;
+use crate::cpu::{Real, exact_sum};
 use crate::tensor::check_length;
 use crate::{Adjustment, Axes, Dtype, Element, Elements, Error, Op, Options, Result};
 
@@ -299,9 +298,8 @@ impl<'a> CrossEntropy<'a> {
                     return Err(Error::LabelOutOfRange { row, label, classes });
                 }
                 loss.counted += 1;
+                loss.weight += loss.class_weight(label as usize);
             }
-            let weight_of = |row| loss.label_of(labels, row).map_or(0.0, |label| loss.class_weight(label));
-            loss.weight = blocked_sum(0..labels.len(), &weight_of);
         }
         Ok(loss)
     }
@@ -355,7 +353,10 @@ impl ArrangedLoss<'_> {
 
     /// The answer, from what a device found out of each row.
     pub(crate) fn answer<R: Element>(&self, rows: RowResults<f64>, gradient: Option<Vec<R>>) -> Losses<R> {
-        let narrow = |value: f64| <R::Computed as crate::cpu::Real>::narrow(value);
+        let narrow = |value: f64| match value.is_nan() {
+            true => R::Computed::NAN,
+            false => R::Computed::narrow(value),
+        };
         let narrowed = |values: Vec<f64>| values.into_iter().map(narrow).collect::<Vec<_>>();
         let is_counted = |row: usize| match &self.targets {
             Targets::Labels(labels) => self.label_of(labels, row).is_some(),
@@ -372,8 +373,8 @@ impl ArrangedLoss<'_> {
             Reduction::None => rows.losses.iter().enumerate().map(|(row, loss)| loss + z_of(row)).collect(),
             Reduction::Mean if self.counted == 0 => vec![f64::NAN],
             _ => {
-                let sum = blocked_sum(0..rows.losses.len(), &|row| rows.losses[row]);
-                let z_sum = blocked_sum(0..rows.losses.len(), &z_of);
+                let sum = exact_sum(rows.losses.iter().copied());
+                let z_sum = exact_sum((0..rows.losses.len()).map(z_of));
                 vec![if self.z_loss == 0.0 { sum * scale } else { sum * scale + z_sum * z_scale }]
             }
         };
@@ -388,17 +389,6 @@ impl ArrangedLoss<'_> {
             argmax: argmax.then_some(rows.argmax),
         }
     }
-}
-
-/// The sum over `rows`, in which no accumulator takes more than 64 terms: in f64 the error of a longer one would
-/// be seen in the result.
-fn blocked_sum(rows: Range<usize>, term: &impl Fn(usize) -> f64) -> f64 {
-    if rows.len() <= 64 {
-        // Not `sum`, which makes −0 of no terms.
-        return rows.map(term).fold(0.0, |sum, term| sum + term);
-    }
-    let middle = rows.start + rows.len() / 2;
-    blocked_sum(rows.start..middle, term) + blocked_sum(middle..rows.end, term)
 }
 
 /// What a device finds out of each row, counted over outer and inner. What is not wanted stays empty.

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use crate::cpu::{Real, compute_loss, compute_request, compute_rows};
+use crate::cpu::{compute_loss, compute_request, compute_rows};
 use crate::cross_entropy::{ArrangedLoss, RowResults};
 use crate::request::Arranged;
 use crate::transfer::Clock;
-use crate::{Element, Elements, ElementsMut, Output};
+use crate::{Element, Elements, ElementsMut};
 
 /// The CPU, with all the threads of rayon's global pool.
 ///
-/// The same promises as on a GPU, for f32 and f64. A call into the caller's memory allocates nothing as large as
-/// the data, unless the axes are not adjacent. Both precisions take the accurate path: memory is what limits it.
+/// The same promises as on a GPU, for all types: f16, bf16 and f32 are computed in f32, f64 in itself. A call into
+/// the caller's memory allocates nothing as large as the data, unless that is one long row which has to be converted,
+/// adjusted or permuted. Both precisions take the accurate path: memory is what limits it.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Cpu {}
@@ -30,12 +31,13 @@ impl Cpu {
     /// Computes a request into a result of the right length, and tells how long that took.
     pub(crate) fn compute_arranged(&self, arranged: &Arranged<'_>, result: ElementsMut<'_>) -> Duration {
         let clock = Clock::start();
+        let Arranged { op, arrangement, options, .. } = arranged;
         match (arranged.logits, result) {
-            (Elements::F32(logits), ElementsMut::F32(result)) if arranged.is_plain() => {
-                compute_plain(arranged, logits, result);
+            (Elements::F32(logits), ElementsMut::F32(result)) if is_in_place(arranged) => {
+                compute_rows(*op, logits, &arrangement.rows, result, options);
             }
-            (Elements::F64(logits), ElementsMut::F64(result)) if arranged.is_plain() => {
-                compute_plain(arranged, logits, result);
+            (Elements::F64(logits), ElementsMut::F64(result)) if is_in_place(arranged) => {
+                compute_rows(*op, logits, &arrangement.rows, result, options);
             }
             (_, result) => compute_request(arranged, result),
         }
@@ -52,23 +54,9 @@ impl Cpu {
     }
 }
 
-/// An operation on logits alone, in their own type: nothing is copied where the axes are adjacent.
-fn compute_plain<T: Real + Element>(arranged: &Arranged<'_>, logits: &[T], result: &mut [T]) {
-    let Arranged { op, arrangement, options, .. } = arranged;
-    let rows = &arrangement.rows;
-    if !arrangement.is_permuted() {
-        return compute_rows(*op, logits, rows, result, options);
-    }
-    let mut ordered = Vec::with_capacity(logits.len());
-    arrangement.gather(logits, 0..rows.elements(), |piece| ordered.extend_from_slice(piece));
-    match op.output() {
-        Output::PerElement => {
-            let mut answers = vec![T::default(); ordered.len()];
-            compute_rows(*op, &ordered, rows, &mut answers, options);
-            arrangement.scatter(&answers, 0, result);
-        }
-        _ => compute_rows(*op, &ordered, rows, result, options),
-    }
+/// Whether logits of the type that is computed in can be read, and the result written, where they lie.
+fn is_in_place(arranged: &Arranged<'_>) -> bool {
+    arranged.is_plain() && !arranged.arrangement.is_permuted()
 }
 
 #[cfg(not(target_arch = "wasm32"))]

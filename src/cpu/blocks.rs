@@ -62,21 +62,22 @@ impl<'a> Layout<'a> {
         rows.next_multiple_of(TILE).min((LOGITS_PER_STRIDED_BLOCK / logits_per_row.max(1)).max(1))
     }
 
-    /// Calls `work` for every block of so many rows, with the block's place in the result, and gives what
-    /// it returned, in order. A result that is too short is not written to where it ends.
-    pub(super) fn map_blocks<R: Element, O: Send>(
+    /// Calls `work` for every block of so many rows, with memory that blocks hand on and with the block's
+    /// place in the result, and gives what it returned, in order. A result that is too short is not written
+    /// to where it ends.
+    pub(super) fn map_blocks<M: Default + Send, R: Element, O: Send>(
         &self,
         rows_per_block: usize,
         written: Written,
         result: &mut [R],
-        work: impl Fn(Range<usize>, Place<'_, R>) -> O + Send + Sync,
+        work: impl Fn(&mut M, Range<usize>, Place<'_, R>) -> O + Send + Sync,
     ) -> Vec<O> {
         let rows_per_block = rows_per_block.max(1);
         let result = SharedResult::new(result);
-        threads::map(self.rows.div_ceil(rows_per_block), |block| {
+        threads::map_with(self.rows.div_ceil(rows_per_block), |memory, block| {
             let first = block * rows_per_block;
             let rows = first..self.rows.min(first + rows_per_block);
-            work(rows.clone(), Place { layout: self, rows, written, result: &result })
+            work(memory, rows.clone(), Place { layout: self, rows, written, result: &result })
         })
     }
 
@@ -111,24 +112,47 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Calls `visit` for every tile of some rows.
+    /// Every tile of some rows.
     #[inline(always)]
-    fn for_each_tile(&self, rows: Range<usize>, mut visit: impl FnMut(Tile)) {
-        let mut row = rows.start;
-        while row < rows.end {
-            let (slab, column) = (row / self.inner, row % self.inner);
-            // Of one slab, and not across two tiles' columns.
-            let together = (TILE - column % TILE).min(self.inner - column).min(rows.end - row);
-            for class in (0..self.classes).step_by(TILE) {
-                visit(Tile {
-                    rows: together,
-                    classes: TILE.min(self.classes - class),
-                    in_memory: (slab * self.classes + class) * self.inner + column,
-                    in_block: (row - rows.start) * self.classes + class,
-                });
-            }
-            row += together;
+    fn tiles(&self, rows: Range<usize>) -> Tiles {
+        Tiles { classes: self.classes, inner: self.inner, first_row: rows.start, rows, class: 0 }
+    }
+}
+
+/// What is left of the tiles of some rows. The loops over it are written out where they are compiled for the
+/// machine's instructions: a closure would be compiled for those of every machine.
+struct Tiles {
+    classes: usize,
+    inner: usize,
+    first_row: usize,
+    /// The rows that are left, and the next class of the first of them.
+    rows: Range<usize>,
+    class: usize,
+}
+
+impl Iterator for Tiles {
+    type Item = Tile;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Tile> {
+        if self.rows.is_empty() || self.classes == 0 {
+            return None;
         }
+        let Tiles { classes, inner, class, .. } = *self;
+        let row = self.rows.start;
+        let (slab, column) = (row / inner, row % inner);
+        // Of one slab, and not across two tiles' columns.
+        let rows = (TILE - column % TILE).min(inner - column).min(self.rows.len());
+        self.class += TILE;
+        if self.class >= classes {
+            (self.rows.start, self.class) = (row + rows, 0);
+        }
+        Some(Tile {
+            rows,
+            classes: TILE.min(classes - class),
+            in_memory: (slab * classes + class) * inner + column,
+            in_block: (row - self.first_row) * classes + class,
+        })
     }
 }
 
@@ -183,7 +207,7 @@ impl<S: Element, T: Real> Task for TransposedLoad<'_, S, T> {
     #[inline(always)]
     fn run(self) {
         let TransposedLoad { layout, array, rows, block } = self;
-        layout.for_each_tile(rows, |tile| {
+        for tile in layout.tiles(rows) {
             let mut transposed = [[T::ZERO; TILE]; TILE];
             for (class, values) in transposed.iter_mut().enumerate().take(tile.classes) {
                 let neighbours = array.get(tile.in_memory + class * layout.inner..).unwrap_or_default();
@@ -205,7 +229,7 @@ impl<S: Element, T: Real> Task for TransposedLoad<'_, S, T> {
                     }
                 }
             }
-        });
+        }
     }
 }
 
@@ -273,7 +297,7 @@ impl<T: Real, R: Element> Task for TransposedStore<'_, '_, T, R> {
     fn run(self) {
         let TransposedStore { values, place } = self;
         let (classes, inner) = (place.layout.classes, place.layout.inner);
-        place.layout.for_each_tile(place.rows.clone(), |tile| {
+        for tile in place.layout.tiles(place.rows.clone()) {
             let mut transposed = [[T::ZERO; TILE]; TILE];
             for row in 0..tile.rows {
                 let values = values.get(tile.in_block + row * classes..).unwrap_or_default();
@@ -298,35 +322,44 @@ impl<T: Real, R: Element> Task for TransposedStore<'_, '_, T, R> {
                     None => storage::store(values, places),
                 }
             }
-        });
+        }
     }
 }
 
+/// So many elements of memory that may have been used before, and hold anything.
+pub(super) fn reused<E: Copy + Default>(memory: &mut Vec<E>, length: usize) -> &mut [E] {
+    if memory.len() < length {
+        memory.resize(length, E::default());
+    }
+    &mut memory[..length]
+}
+
 /// Some rows of logits as their softmax is taken of them.
-pub(super) struct Block<T> {
-    pub(super) logits: Vec<T>,
+pub(super) struct Block<'a, T> {
+    pub(super) logits: &'a mut [T],
     /// Whether each logit takes part; empty where all do.
-    pub(super) takes_part: Vec<bool>,
+    pub(super) takes_part: &'a [bool],
     classes: usize,
 }
 
-impl<T: Real> Block<T> {
+impl<'a, T: Real> Block<'a, T> {
+    /// Gathers rows into memory that may have been used before.
     pub(super) fn new(
+        (logits, takes_part): &'a mut (Vec<T>, Vec<bool>),
         layout: &Layout<'_>,
-        logits: Elements<'_>,
+        array: Elements<'_>,
         adjustment: &Resolved<'_>,
         rows: Range<usize>,
     ) -> Self {
         let classes = layout.classes;
-        let mut gathered = vec![T::ZERO; rows.len() * classes];
-        layout.gather(logits, rows.clone(), &mut gathered);
-        let mut takes_part = Vec::new();
-        if !adjustment.is_none() {
-            takes_part = vec![true; gathered.len()];
-            let (logits, takes_part) = (&mut gathered[..], &mut takes_part[..]);
-            layout.instructions.run(Adjust { layout, adjustment, rows, logits, takes_part });
+        let logits = reused(logits, rows.len() * classes);
+        layout.gather(array, rows.clone(), logits);
+        if adjustment.is_none() {
+            return Block { logits, takes_part: &[], classes };
         }
-        Block { logits: gathered, takes_part, classes }
+        let takes_part = reused(takes_part, logits.len());
+        layout.instructions.run(Adjust { layout, adjustment, rows, logits, takes_part });
+        Block { logits, takes_part, classes }
     }
 
     /// How many rows there are, as the row kernels are told.
@@ -349,7 +382,7 @@ impl<T: Real> Block<T> {
         let range = self.range(index);
         Row {
             logits: self.logits.get(range.clone()).unwrap_or_default(),
-            participation: Participation::of(&self.takes_part, range),
+            participation: Participation::of(self.takes_part, range),
         }
     }
 }

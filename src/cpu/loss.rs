@@ -10,7 +10,7 @@ use crate::cross_entropy::{ArrangedLoss, RowResults};
 use crate::one_call::widest;
 use crate::{Dtype, Element, FullyMasked, Targets};
 
-use super::blocks::{Block, Kind, Layout, Participation, Place, Written};
+use super::blocks::{Block, Kind, Layout, Participation, Place, Written, reused};
 use super::exponential::exp_of_difference;
 use super::lanes::sum_of_pairs;
 use super::real::Real;
@@ -21,7 +21,10 @@ use super::{instruction_set, measure_rows, threads};
 const CLASSES_PER_PIECE: usize = 1 << 16;
 
 /// What is wanted of each row of a loss, and its gradient.
-pub(crate) fn compute_loss<R: Element>(loss: &ArrangedLoss<'_>, gradient: Option<&mut [R]>) -> RowResults<f64> {
+pub(crate) fn compute_loss<R: Element>(
+    loss: &ArrangedLoss<'_>,
+    gradient: Option<&mut [R]>,
+) -> RowResults<f64> {
     match widest::<R>(loss.logits, None) {
         Dtype::F64 => compute_in::<f64, R>(loss, gradient),
         _ => compute_in::<f32, R>(loss, gradient),
@@ -43,7 +46,7 @@ fn compute_in<T: Real, R: Element>(loss: &ArrangedLoss<'_>, gradient: Option<&mu
         layout.rows_per_block(layout.classes),
         Written::PerElement,
         gradient.unwrap_or_default(),
-        |rows, place| task.block::<T, R>(rows, place),
+        |memory, rows, place| task.block::<T, R>(memory, rows, place),
     );
     let mut all = RowResults::default();
     for block in blocks {
@@ -69,16 +72,42 @@ struct Task<'a> {
     writes_gradient: bool,
 }
 
-/// A row of logits and its statistics.
+/// What one block leaves to the next to use.
+#[derive(Default)]
+struct Memory<T> {
+    block: (Vec<T>, Vec<bool>),
+    targets: Vec<f64>,
+    q: Vec<f64>,
+}
+
+/// A row of logits and what its statistics say.
 #[derive(Clone, Copy)]
 struct Row<'a, T> {
     logits: &'a [T],
     participation: Participation<'a>,
+    measured: Measured,
+}
+
+/// What a row's statistics say.
+#[derive(Clone, Copy)]
+struct Measured {
     maximum: f64,
     /// Σ exp(z − maximum), and its logarithm.
     sum: f64,
     log_sum: f64,
     kind: Kind,
+}
+
+impl Measured {
+    fn new(statistics: &Statistics) -> Self {
+        let maximum = statistics.maximum();
+        let kind = match maximum {
+            f64::NEG_INFINITY => Kind::Empty,
+            _ if maximum.is_finite() => Kind::Regular,
+            _ => Kind::Undefined,
+        };
+        Measured { maximum, sum: statistics.sum(), log_sum: statistics.log_sum(), kind }
+    }
 }
 
 /// What a row's probabilities are compared with.
@@ -98,58 +127,57 @@ impl RowTargets<'_> {
     }
 }
 
-impl<'a, T: Real> Row<'a, T> {
-    fn new(logits: &'a [T], participation: Participation<'a>, statistics: &Statistics) -> Self {
-        let maximum = statistics.maximum();
-        let kind = match maximum {
-            f64::NEG_INFINITY => Kind::Empty,
-            _ if maximum.is_finite() => Kind::Regular,
-            _ => Kind::Undefined,
-        };
-        Row { logits, participation, maximum, sum: statistics.sum(), log_sum: statistics.log_sum(), kind }
-    }
-
+impl<T: Real> Row<'_, T> {
     /// −log p of a logit of a regular row.
     #[inline(always)]
     fn nll(&self, x: T) -> f64 {
-        (self.maximum - x.widen()) + self.log_sum
+        (self.measured.maximum - x.widen()) + self.measured.log_sum
     }
 
     /// The first of the greatest logits that take part, or the first NaN; 0 where none takes part.
     fn argmax(&self) -> u64 {
         let mut logits = self.logits.iter();
-        let class = match self.kind {
+        let class = match self.measured.kind {
             Kind::Empty => (0..self.logits.len()).find(|&class| self.participation.takes_part(class)),
-            _ if self.maximum.is_nan() => logits.position(|x| x.widen().is_nan()),
-            _ => logits.position(|x| x.widen() == self.maximum),
+            _ if self.measured.maximum.is_nan() => logits.position(|x| x.widen().is_nan()),
+            _ => logits.position(|x| x.widen() == self.measured.maximum),
         };
         class.unwrap_or(0) as u64
     }
 }
 
 impl Task<'_> {
-    fn block<T: Real, R: Element>(&self, rows: Range<usize>, mut place: Place<'_, R>) -> RowResults<f64> {
+    fn block<T: Real, R: Element>(
+        &self,
+        memory: &mut Memory<T>,
+        rows: Range<usize>,
+        mut place: Place<'_, R>,
+    ) -> RowResults<f64> {
         let (loss, wanted, classes) = (self.loss, self.loss.wanted, self.layout.classes);
-        let block = Block::<T>::new(&self.layout, loss.logits, &loss.adjustment, rows.clone());
-        let statistics = measure_rows(self.layout.instructions, &block.logits, classes, rows.len());
-        let Block { mut logits, takes_part, .. } = block;
-        let mut targets = Vec::new();
-        if let Targets::Probabilities(elements) = loss.targets {
-            targets = vec![0.0; logits.len()];
-            self.layout.gather(elements, rows.clone(), &mut targets);
-        }
+        let Memory { block, targets, q } = memory;
+        let block = Block::new(block, &self.layout, loss.logits, &loss.adjustment, rows.clone());
+        let statistics = measure_rows(self.layout.instructions, block.logits, classes, rows.len());
+        let Block { logits, takes_part, .. } = block;
+        let targets = match loss.targets {
+            Targets::Labels(_) => &[],
+            Targets::Probabilities(elements) => {
+                let targets = reused(targets, logits.len());
+                self.layout.gather(elements, rows.clone(), targets);
+                &*targets
+            }
+        };
 
         let mut results = RowResults::default();
-        let mut q = Vec::new();
         for (index, (row_index, statistics)) in rows.zip(&statistics).enumerate() {
             let range = index * classes..(index + 1) * classes;
-            let participation = Participation::of(&takes_part, range.clone());
+            let participation = Participation::of(takes_part, range.clone());
+            let measured = Measured::new(statistics);
             let row_logits = &mut logits[range.clone()];
-            let row = Row::new(row_logits, participation, statistics);
-            let targets = self.row_targets(participation, row_index, targets.get(range), &mut q);
+            let row = Row { logits: row_logits, participation, measured };
+            let targets = self.row_targets(participation, row_index, targets.get(range), q);
             results.losses.push(targets.as_ref().map_or(0.0, |targets| self.row_loss(&row, targets)));
             if wanted.log_sum_exp || loss.z_loss != 0.0 {
-                results.log_sum_exp.push(statistics.log_sum_exp::<T>().widen());
+                results.log_sum_exp.push(statistics.log_sum_exp());
             }
             if wanted.label_log_probabilities {
                 let label = targets.as_ref().and_then(|targets| targets.label);
@@ -164,13 +192,13 @@ impl Task<'_> {
             }
             if self.writes_gradient {
                 match targets {
-                    Some(targets) => self.gradient(row_logits, participation, statistics, &targets, row_index),
+                    Some(targets) => self.gradient(row_logits, participation, measured, &targets, row_index),
                     None => row_logits.fill(T::ZERO),
                 }
             }
         }
         if self.writes_gradient {
-            place.write(&logits);
+            place.write(logits);
         }
         results
     }
@@ -216,7 +244,7 @@ impl Task<'_> {
 
     /// Σ q·nll, in which 0·∞ is 0.
     fn row_loss<T: Real>(&self, row: &Row<'_, T>, targets: &RowTargets<'_>) -> f64 {
-        match row.kind {
+        match row.measured.kind {
             Kind::Undefined => f64::NAN,
             Kind::Empty => self.empty(f64::INFINITY),
             Kind::Regular => {
@@ -231,7 +259,7 @@ impl Task<'_> {
 
     /// The log-probability of a class.
     fn log_probability<T: Real>(&self, row: &Row<'_, T>, class: usize) -> f64 {
-        match row.kind {
+        match row.measured.kind {
             Kind::Empty => self.empty(f64::NEG_INFINITY),
             _ if !row.participation.takes_part(class) => f64::NEG_INFINITY,
             Kind::Undefined => f64::NAN,
@@ -241,10 +269,12 @@ impl Task<'_> {
 
     /// −Σ p·log p, in which 0·∞ is 0.
     fn entropy<T: Real>(&self, row: &Row<'_, T>) -> f64 {
-        match row.kind {
+        match row.measured.kind {
             Kind::Undefined => f64::NAN,
             Kind::Empty => self.empty(0.0),
-            Kind::Regular => row.log_sum + self.layout.instructions.run(SumOfDistances { row }) / row.sum,
+            Kind::Regular => {
+                row.measured.log_sum + self.layout.instructions.run(SumOfDistances { row }) / row.measured.sum
+            }
         }
     }
 
@@ -253,28 +283,28 @@ impl Task<'_> {
         &self,
         logits: &mut [T],
         participation: Participation<'_>,
-        statistics: &Statistics,
+        measured: Measured,
         targets: &RowTargets<'_>,
         row_index: usize,
     ) {
-        let row = Row::new(&*logits, participation, statistics);
-        match row.kind {
+        let row = Row { logits: &*logits, participation, measured };
+        match row.measured.kind {
             Kind::Undefined => logits.fill(T::NAN),
             Kind::Empty => return logits.fill(T::narrow(self.empty(0.0))),
             Kind::Regular => {
                 let [scale, z_scale] = self.loss.scales();
                 let z_loss = self.loss.z_loss;
-                let log_sum_exp = row.maximum + row.log_sum;
+                let log_sum_exp = measured.maximum + measured.log_sum;
                 let formula = Formula {
                     scale,
                     of_z_loss: if z_loss == 0.0 { 0.0 } else { z_scale * 2.0 * z_loss * log_sum_exp },
                     sum_of_targets: targets.sum,
-                    maximum: T::narrow(row.maximum),
-                    sum: row.sum,
+                    maximum: T::narrow(measured.maximum),
+                    sum: measured.sum,
                     temperature: self.loss.adjustment.temperature_of(row_index as u64),
                 };
                 let label = targets.label.map(|(label, _)| label);
-                let likely = (1.0 / row.sum > 0.5).then(|| row.argmax() as usize);
+                let likely = (1.0 / measured.sum > 0.5).then(|| row.argmax() as usize);
                 let exact = [label, likely].map(|class| {
                     let class = class?;
                     let x = *row.logits.get(class)?;
@@ -335,7 +365,7 @@ impl<T: Real> instruction_set::Task for SumOfDistances<'_, T> {
 
     #[inline(always)]
     fn run(self) -> f64 {
-        let Row { logits, maximum, .. } = *self.row;
+        let Row { logits, measured: Measured { maximum, .. }, .. } = *self.row;
         let anchor = T::narrow(maximum);
         let term = |x: T, _| {
             let term = exp_of_difference(x, anchor).widen();
@@ -489,7 +519,7 @@ mod tests {
                     .adjustment(adjustment)
                     .with_gradient();
                 let answer = answer::<f64>(&loss);
-                is_close(&answer.losses, &oracle(&logits, reduction), 1e-14);
+                is_close(&answer.losses, &oracle(&logits, reduction), 1e-13);
                 let gradient = answer.gradient.unwrap();
                 for row in (0..15).filter(|&row| !hard || !has_masked_label(row)) {
                     for class in 0..4 {
@@ -594,6 +624,32 @@ mod tests {
             assert!((f64::from(*value) / expected - 1.0).abs() < 5e-7, "{value} for {expected}");
         }
         assert!((f64::from(answer.losses[0]) / (-20f64).exp().ln_1p() - 1.0).abs() < 5e-7);
+    }
+
+    #[test]
+    fn losses_keep_the_promised_bounds() {
+        let u = 2f64.powi(-24);
+        for (classes, spread) in [(2, 1.0), (10, 10.0), (1000, 0.1), (1000, 30.0), (9000, 8.0)] {
+            let logits: Vec<f32> = numbers(classes, 6).iter().map(|x| (x * spread) as f32).collect();
+            let exact: Vec<f64> = logits.iter().map(|&x| f64::from(x)).collect();
+            let (logs, p) = (crate::reference::log_softmax(&exact), crate::reference::softmax(&exact));
+            for label in 0..classes.min(40) {
+                let labels = [label as u32];
+                let loss = CrossEntropy::new(&logits, std::slice::from_ref(&classes), 0, &labels);
+                let answer = answer::<f32>(&loss.with_gradient().with_entropy());
+                let error = f64::from(answer.losses[0]) + logs[label];
+                assert!(error.abs() <= 2.0 * u * logs[label].abs().max(1.0), "{error:e} of {}", logs[label]);
+                let entropy: f64 = p.iter().zip(&logs).map(|(p, log)| -p * log).sum();
+                assert!(
+                    (f64::from(answer.entropy.unwrap()[0]) - entropy).abs() <= 8.0 * u * entropy.max(1.0)
+                );
+                for (class, (value, p)) in answer.gradient.unwrap().iter().zip(&p).enumerate() {
+                    let expected = if class == label { logs[class].exp_m1() } else { *p };
+                    let error = (f64::from(*value) - expected).abs();
+                    assert!(error <= 16.0 * u * expected.abs() + 2f64.powi(-126), "{value} for {expected}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod weighted;
 
 use crate::{Op, Options, Output, Rows};
 
+use compensated::CompensatedSum;
 use instruction_set::InstructionSet;
 pub use real::Real;
 use statistics::Statistics;
@@ -101,6 +102,11 @@ fn measure_rows<T: Real>(
         CLASSES_TO_FILL_LANES.. => row::statistics(instructions, logits, classes),
         _ => columns::statistics(instructions, logits, classes),
     }
+}
+
+/// A sum of however many numbers whose rounding errors are summed beside it.
+pub(crate) fn exact_sum(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(CompensatedSum::default(), CompensatedSum::plus).value()
 }
 
 #[cfg(test)]

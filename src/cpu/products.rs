@@ -26,8 +26,11 @@ pub(super) fn multiply<T: Real>(
     vector: &mut [T],
     temperature: f64,
 ) {
-    let pieces = vector.len().div_ceil(ELEMENTS_PER_PIECE);
-    let parts = threads::map(pieces, |index| {
+    if vector.len() <= ELEMENTS_PER_PIECE {
+        let sum = instructions.run(Sum { op, probabilities, vector }).value();
+        return instructions.run(Finish { op, probabilities, vector, sum, temperature });
+    }
+    let parts = threads::map(vector.len().div_ceil(ELEMENTS_PER_PIECE), |index| {
         let range = index * ELEMENTS_PER_PIECE..vector.len().min((index + 1) * ELEMENTS_PER_PIECE);
         let probabilities = probabilities.get(range.clone()).unwrap_or_default();
         instructions.run(Sum { op, probabilities, vector: &vector[range] })

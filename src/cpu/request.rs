@@ -4,13 +4,15 @@
 //! Block by block: gathered and adjusted (`blocks.rs`), handed to the same row kernels as every row, finished,
 //! rounded and scattered. So a row's bits are those of the row kernels, and depend on nothing but the row.
 
+use std::ops::Range;
+
 use half::{bf16, f16};
 
 use crate::one_call::widest;
 use crate::request::Arranged;
 use crate::{Dtype, Element, ElementsMut, FullyMasked, Given, Op};
 
-use super::blocks::{Block, Kind, Layout, Place, Row, Written};
+use super::blocks::{Block, Kind, Layout, Place, Row, Written, reused};
 use super::jacobian::Measured;
 use super::real::Real;
 use super::weighted::WeightedRow;
@@ -27,6 +29,10 @@ pub(crate) fn compute_request(arranged: &Arranged<'_>, result: ElementsMut<'_>) 
 }
 
 fn compute_into<R: Element>(arranged: &Arranged<'_>, result: &mut [R]) {
+    // Of rows without classes there may be more than could ever be counted.
+    if result.is_empty() {
+        return;
+    }
     match widest::<R>(arranged.logits, arranged.operand) {
         Dtype::F64 => compute_in::<f64, R>(arranged, result),
         _ => compute_in::<f32, R>(arranged, result),
@@ -34,8 +40,7 @@ fn compute_into<R: Element>(arranged: &Arranged<'_>, result: &mut [R]) {
 }
 
 fn compute_in<T: Real, R: Element>(arranged: &Arranged<'_>, result: &mut [R]) {
-    let request =
-        Task { arranged, layout: Layout::new(&arranged.arrangement) };
+    let request = Task { arranged, layout: Layout::new(&arranged.arrangement) };
     match arranged.op {
         Op::Softmax | Op::LogSoftmax => request.per_element::<T, R>(result),
         Op::LogSumExp => request.log_sum_exps::<T, R>(result),
@@ -52,26 +57,28 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// Calls `work` for every block, if each row is work for so many logits.
+    /// Calls `work` for every block, if each row is work for so many logits, with memory for two other values
+    /// of each logit.
     fn for_each_block<T: Real, R: Element>(
         &self,
         logits_per_row: usize,
         written: Written,
         result: &mut [R],
-        work: impl Fn(std::ops::Range<usize>, Block<T>, Place<'_, R>) + Send + Sync,
+        work: impl Fn(Range<usize>, Block<'_, T>, &mut [Vec<T>; 2], Place<'_, R>) + Send + Sync,
     ) {
         let rows_per_block = self.layout.rows_per_block(logits_per_row);
-        self.layout.map_blocks(rows_per_block, written, result, |rows, place| {
-            let block =
-                Block::new(&self.layout, self.arranged.logits, &self.arranged.adjustment, rows.clone());
-            work(rows, block, place);
+        let Arranged { logits, ref adjustment, .. } = *self.arranged;
+        self.layout.map_blocks(rows_per_block, written, result, |memory, rows, place| {
+            let (of_block, others) = memory;
+            let block = Block::new(of_block, &self.layout, logits, adjustment, rows.clone());
+            work(rows, block, others, place);
         });
     }
 
     /// An operation of the row kernels on a block.
-    fn row_wise<T: Real>(&self, op: Op, block: &Block<T>, result: &mut [T]) {
+    fn row_wise<T: Real>(&self, op: Op, block: &Block<'_, T>, result: &mut [T]) {
         if let Some(rows) = block.rows() {
-            compute_rows(op, &block.logits, &rows, result, &self.arranged.options);
+            compute_rows(op, block.logits, &rows, result, &self.arranged.options);
         }
     }
 
@@ -82,9 +89,10 @@ impl Task<'_> {
             self.layout.classes,
             Written::PerElement,
             result,
-            |rows, block, mut place| {
-                let mut values = vec![T::ZERO; block.logits.len()];
-                self.row_wise(op, &block, &mut values);
+            |rows, block, memory, mut place| {
+                let [values, _] = memory;
+                let values = reused(values, block.logits.len());
+                self.row_wise(op, &block, values);
                 if block.is_masked() {
                     for index in 0..rows.len() {
                         let values = &mut values[block.range(index)];
@@ -96,7 +104,7 @@ impl Task<'_> {
                         }
                     }
                 }
-                place.write(&values);
+                place.write(values);
             },
         );
     }
@@ -106,10 +114,13 @@ impl Task<'_> {
             self.layout.classes,
             Written::PerRow(1),
             result,
-            |rows, block, mut place| {
-                let mut values = vec![T::NEG_INFINITY; rows.len()];
-                self.row_wise(Op::LogSumExp, &block, &mut values);
-                place.write(&values);
+            |rows, block, memory, mut place| {
+                let [values, _] = memory;
+                let values = reused(values, rows.len());
+                // Where there are no classes.
+                values.fill(T::NEG_INFINITY);
+                self.row_wise(Op::LogSumExp, &block, values);
+                place.write(values);
             },
         );
     }
@@ -120,7 +131,7 @@ impl Task<'_> {
         let classes = self.layout.classes;
         let Some(pairs) = asked.checked_mul(classes).filter(|&pairs| pairs > 0) else { return };
         let rows_per_piece = (threads::LOGITS_PER_TASK / classes).max(1);
-        self.for_each_block::<T, R>(pairs, Written::PerRow(pairs), result, |rows, block, mut place| {
+        self.for_each_block::<T, R>(pairs, Written::PerRow(pairs), result, |rows, block, _, mut place| {
             for (index, jacobian) in place.in_order().chunks_exact_mut(pairs).enumerate() {
                 let row = block.row(index);
                 let temperature = self.arranged.adjustment.temperature_of((rows.start + index) as u64);
@@ -150,13 +161,13 @@ impl Task<'_> {
             self.layout.classes,
             Written::PerElement,
             result,
-            |rows, block, mut place| {
-                let mut vectors = vec![T::ZERO; block.logits.len()];
-                self.layout.gather(operand, rows.clone(), &mut vectors);
-                let mut softmax = Vec::new();
+            |rows, block, memory, mut place| {
+                let [vectors, softmax] = memory;
+                let vectors = reused(vectors, block.logits.len());
+                self.layout.gather(operand, rows.clone(), vectors);
+                let softmax = reused(softmax, if given { 0 } else { block.logits.len() });
                 if !given {
-                    softmax = vec![T::ZERO; block.logits.len()];
-                    self.row_wise(Op::Softmax, &block, &mut softmax);
+                    self.row_wise(Op::Softmax, &block, softmax);
                 }
                 for index in 0..rows.len() {
                     let (row, vector) = (block.row(index), &mut vectors[block.range(index)]);
@@ -166,7 +177,13 @@ impl Task<'_> {
                         Kind::Regular => {
                             row.participation.fill_masked(T::ZERO, vector);
                             let temperature = adjustment.temperature_of((rows.start + index) as u64);
-                            products::multiply(self.layout.instructions, op, probabilities, vector, temperature);
+                            products::multiply(
+                                self.layout.instructions,
+                                op,
+                                probabilities,
+                                vector,
+                                temperature,
+                            );
                         }
                         Kind::Undefined => vector.fill(T::NAN),
                         Kind::Empty => vector.fill(empty(options.fully_masked, T::ZERO)),
@@ -175,7 +192,7 @@ impl Task<'_> {
                         row.participation.fill_masked(T::ZERO, vector);
                     }
                 }
-                place.write(&vectors);
+                place.write(vectors);
             },
         );
     }
@@ -184,22 +201,28 @@ impl Task<'_> {
         let Arranged { op, operand: Some(operand), .. } = *self.arranged else { return };
         let signed = op == Op::SignedLogSumExp;
         let written = Written::PerRow(if signed { 2 } else { 1 });
-        self.for_each_block::<T, R>(self.layout.classes, written, result, |rows, block, mut place| {
-            let mut weights = vec![T::ZERO; block.logits.len()];
-            self.layout.gather(operand, rows.clone(), &mut weights);
-            let mut values = Vec::with_capacity(2 * rows.len());
-            for index in 0..rows.len() {
-                let (row, weights) = (block.row(index), &mut weights[block.range(index)]);
-                row.participation.fill_masked(T::ZERO, weights);
-                let sum = self.layout.instructions.run(WeightedRow { logits: row.logits, weights });
-                if signed {
-                    values.extend([T::narrow(sum.log), T::narrow(sum.sign)]);
-                } else {
-                    values.push(T::narrow(sum.unsigned()));
+        self.for_each_block::<T, R>(
+            self.layout.classes,
+            written,
+            result,
+            |rows, block, memory, mut place| {
+                let [weights, values] = memory;
+                let weights = reused(weights, block.logits.len());
+                self.layout.gather(operand, rows.clone(), weights);
+                values.clear();
+                for index in 0..rows.len() {
+                    let (row, weights) = (block.row(index), &mut weights[block.range(index)]);
+                    row.participation.fill_masked(T::ZERO, weights);
+                    let sum = self.layout.instructions.run(WeightedRow { logits: row.logits, weights });
+                    if signed {
+                        values.extend([T::narrow(sum.log), T::narrow(sum.sign)]);
+                    } else {
+                        values.push(T::narrow(sum.unsigned()));
+                    }
                 }
-            }
-            place.write(&values);
-        });
+                place.write(values);
+            },
+        );
     }
 }
 
@@ -489,6 +512,8 @@ mod tests {
 
     #[test]
     fn rows_without_classes_or_no_rows_at_all() {
+        let endless = Request::new(Op::Softmax, &[0.0f32; 0], &[1 << 55, 0], 1);
+        assert!(Cpu::new().answer::<f16>(&endless).unwrap().is_empty());
         for shape in [[2, 0], [0, 2], [0, 0]] {
             for op in Op::ALL {
                 let logits: [f16; 0] = [];
@@ -513,6 +538,36 @@ mod tests {
         let pushed = Cpu::new().answer::<f32>(&pushed).unwrap();
         let worst = pushed.iter().zip(&v).map(|(x, &v)| (f64::from(*x) - (f64::from(v) - mean)).abs());
         assert!(worst.fold(0.0, f64::max) < 4e-7);
+    }
+
+    #[test]
+    fn products_keep_the_promised_bounds() {
+        let u = 2f64.powi(-24);
+        for (classes, spread) in [(3, 1.0), (50, 10.0), (1000, 0.1), (1000, 30.0), (9000, 8.0)] {
+            let logits: Vec<f32> = numbers::<f32>(classes, 6).iter().map(|x| x * spread * 1.1).collect();
+            let v: Vec<f32> = numbers::<f32>(classes, 7).iter().map(|x| x * 1.3 + 100.0).collect();
+            let (exact_v, p) = (widened(&v), crate::reference::softmax(&widened(&logits)));
+            let sum: f64 = exact_v.iter().sum();
+            let product: f64 = p.iter().zip(&exact_v).map(|(p, v)| p * v).sum();
+            let absolute: f64 = p.iter().zip(&exact_v).map(|(p, v)| p * v.abs()).sum();
+            let greatest = exact_v.iter().fold(0.0, |greatest: f64, v| greatest.max(v.abs()));
+            for op in Op::PRODUCTS {
+                let request = Request::new(op, &logits, std::slice::from_ref(&classes), 0);
+                let answer = Cpu::new().answer::<f32>(&with_operand(request, op, &v)).unwrap();
+                for ((answer, p), v) in widened(&answer).iter().zip(&p).zip(&exact_v) {
+                    let (expected, bound) = match op {
+                        Op::LogSoftmaxVjp => (v - p * sum, v.abs() + p * sum.abs()),
+                        Op::LogSoftmaxJvp => (v - product, v.abs() + absolute),
+                        _ => (p * (v - product), p * greatest),
+                    };
+                    // A quarter of what is promised.
+                    assert!(
+                        (answer - expected).abs() <= 10.0 * u * bound + 2f64.powi(-120),
+                        "{op}: {answer} for {expected}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -98,7 +98,8 @@ mod tests {
         (0..u32::MAX).step_by(997).for_each(agree);
         // Every tie of f16, and its neighbours on both sides.
         for bits in 0..0x7c00u16 {
-            let middle = 0.5 * (f64::from(f16::from_bits(bits)) + f64::from(f16::from_bits(bits + 1)).min(65_536.0));
+            let middle =
+                0.5 * (f64::from(f16::from_bits(bits)) + f64::from(f16::from_bits(bits + 1)).min(65_536.0));
             let tie = (middle as f32).to_bits();
             (tie - 1..=tie + 1).for_each(agree);
             (tie - 1..=tie + 1).for_each(|bits| agree(bits | 0x8000_0000));

@@ -27,6 +27,20 @@ pub(super) fn map<R: Send>(tasks: usize, work: impl Fn(usize) -> R + Send + Sync
     (0..tasks).map(work).collect()
 }
 
+/// As [`map`], with memory that a thread hands from one task to the next.
+pub(super) fn map_with<M: Default + Send, R: Send>(
+    tasks: usize,
+    work: impl Fn(&mut M, usize) -> R + Send + Sync,
+) -> Vec<R> {
+    #[cfg(not(target_arch = "wasm32"))]
+    if tasks > 1 {
+        use rayon::prelude::*;
+        return (0..tasks).into_par_iter().map_init(M::default, work).collect();
+    }
+    let mut memory = M::default();
+    (0..tasks).map(|task| work(&mut memory, task)).collect()
+}
+
 /// Calls `work` with every piece of `length` elements of a slice (the last may be shorter) and its number,
 /// and gives what it returned, in order.
 pub(super) fn map_pieces<T: Send, R: Send>(

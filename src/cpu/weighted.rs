@@ -40,13 +40,14 @@ impl<T: Real> Task for WeightedRow<'_, T> {
     fn run(self) -> SignedLog {
         let mut maxima = [f64::NEG_INFINITY; LANES];
         let mut undefined = [false; LANES];
-        self.for_each_chunk(|logits, weights| {
+        for index in 0..self.chunks() {
+            let (logits, weights) = self.chunk(index);
             for lane in 0..LANES {
                 let (x, weight) = (logits[lane], weights[lane]);
                 maxima[lane] = if x > maxima[lane] { x } else { maxima[lane] };
                 undefined[lane] |= x.is_nan() | weight.is_nan();
             }
-        });
+        }
         if undefined.contains(&true) {
             return SignedLog::NAN;
         }
@@ -59,38 +60,43 @@ impl<T: Real> Task for WeightedRow<'_, T> {
 
         let mut at_maximum = Sums::default();
         let mut others = Sums::default();
-        self.for_each_chunk(|logits, weights| {
+        for index in 0..self.chunks() {
+            let (logits, weights) = self.chunk(index);
             for lane in 0..LANES {
                 let (x, weight) = (logits[lane], weights[lane]);
                 let term = weight * exp_of_difference(x, anchor);
                 at_maximum.add(lane, if x == anchor { weight } else { 0.0 });
                 others.add(lane, if x == anchor { 0.0 } else { term });
             }
-        });
+        }
         logarithm(anchor, at_maximum.join(), others.join())
     }
 }
 
 impl<T: Real> WeightedRow<'_, T> {
-    /// Calls `visit` for every chunk of logits and weights: −∞ and 0 for what the weights remove, and where
-    /// the last chunk is not full.
+    fn chunks(&self) -> usize {
+        self.logits.len().div_ceil(LANES)
+    }
+
+    /// A chunk of logits and one of weights: −∞ and 0 for what the weights remove, and where the last chunk is
+    /// not full.
     #[inline(always)]
-    fn for_each_chunk(&self, mut visit: impl FnMut(&Chunk<f64>, &Chunk<f64>)) {
-        let (logits, last_logits) = self.logits.as_chunks::<LANES>();
-        let (weights, last_weights) = self.weights.as_chunks::<LANES>();
-        let mut filled = ([T::NEG_INFINITY; LANES], [T::ZERO; LANES]);
-        for (lane, (&x, &weight)) in last_logits.iter().zip(last_weights).enumerate() {
-            (filled.0[lane], filled.1[lane]) = (x, weight);
-        }
-        for (logits, weights) in logits.iter().zip(weights).chain([(&filled.0, &filled.1)]) {
-            let (mut left, mut counted) = ([f64::NEG_INFINITY; LANES], [0.0; LANES]);
-            for lane in 0..LANES {
-                let weight = weights[lane].widen();
-                left[lane] = if weight == 0.0 { f64::NEG_INFINITY } else { logits[lane].widen() };
-                counted[lane] = weight;
+    fn chunk(&self, index: usize) -> (Chunk<f64>, Chunk<f64>) {
+        let (mut logits, mut weights) = ([T::NEG_INFINITY; LANES], [T::ZERO; LANES]);
+        let (logits_left, weights_left) = (&self.logits[index * LANES..], &self.weights[index * LANES..]);
+        match (logits_left.first_chunk(), weights_left.first_chunk()) {
+            (Some(all_logits), Some(all_weights)) => (logits, weights) = (*all_logits, *all_weights),
+            _ => {
+                logits.iter_mut().zip(logits_left).for_each(|(place, &x)| *place = x);
+                weights.iter_mut().zip(weights_left).for_each(|(place, &weight)| *place = weight);
             }
-            visit(&left, &counted);
         }
+        let (mut left, mut counted) = ([f64::NEG_INFINITY; LANES], [0.0; LANES]);
+        for lane in 0..LANES {
+            counted[lane] = weights[lane].widen();
+            left[lane] = if counted[lane] == 0.0 { f64::NEG_INFINITY } else { logits[lane].widen() };
+        }
+        (left, counted)
     }
 
     /// Where the maximum is +∞: ∞ with the sign of the weights there, if it is one.
