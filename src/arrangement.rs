@@ -21,9 +21,7 @@ impl Arrangement {
     pub(crate) fn new(op: Op, shape: &[usize], axes: &Axes) -> Result<Self> {
         match Rows::of_shape(shape, axes) {
             // The rows of a Jacobian are the last axis, and so are the two values of a row.
-            Ok(rows)
-                if matches!(op.output(), Output::PerPair | Output::TwoPerRow) && rows.inner() != 1 =>
-            {
+            Ok(rows) if matches!(op.output(), Output::PerPair | Output::TwoPerRow) && rows.inner() != 1 => {
                 Arrangement::permuted(shape, &axes.resolve(shape.len())?)
             }
             Ok(rows) => {

@@ -345,7 +345,10 @@ impl Shader {
         name = format!("{name}.{logits}");
         let held = self.geometry.held;
         let variants = [
-            (operand.is_some_and(|operand| operand != logits || self.op.is_loss()), operand.map(|operand| format!("with_{operand}"))),
+            (
+                operand.is_some_and(|operand| operand != logits || self.op.is_loss()),
+                operand.map(|operand| format!("with_{operand}")),
+            ),
             (result != logits, Some(format!("to_{result}"))),
             (self.adjusted, Some("adjusted".to_string())),
             (self.tallied && self.entry.role != Role::Statistics, Some("tallied".to_string())),
@@ -355,7 +358,10 @@ impl Shader {
             (self.in_place, Some("in_place".to_string())),
             (true, held.map(|held| format!("held_{held}"))),
             (matches!(self.geometry.meeting, Meeting::Workgroup), Some("workgroup_memory".to_string())),
-            (matches!(self.geometry.meeting, Meeting::WorkgroupBySubgroups { .. }), Some("shuffles".to_string())),
+            (
+                matches!(self.geometry.meeting, Meeting::WorkgroupBySubgroups { .. }),
+                Some("shuffles".to_string()),
+            ),
         ];
         for variant in variants.into_iter().filter_map(|(applies, variant)| variant.filter(|_| applies)) {
             name = format!("{name}.{variant}");
@@ -407,7 +413,9 @@ pub fn shaders(dialect: Dialect) -> Vec<ShaderText> {
 fn every_shader() -> Vec<Shader> {
     let mut shaders = Vec::new();
     let ops = Op::ALL.into_iter().chain([Op::CrossEntropy, Op::CrossEntropyGradient]);
-    for (entry, op) in crate::kernels::ENTRIES.into_iter().flat_map(|entry| ops.clone().map(move |op| (entry, op))) {
+    for (entry, op) in
+        crate::kernels::ENTRIES.into_iter().flat_map(|entry| ops.clone().map(move |op| (entry, op)))
+    {
         let pairs = op.output() == Output::PerPair;
         let pointless = match entry.role {
             Role::Check => op != Op::Softmax,
@@ -447,11 +455,14 @@ fn every_shader() -> Vec<Shader> {
 fn variants(plain: &Shader) -> Vec<Shader> {
     let mut variants = vec![*plain];
     let each = |variants: &mut Vec<Shader>, change: &dyn Fn(&mut Shader)| {
-        let changed: Vec<Shader> = variants.iter().map(|shader| {
-            let mut shader = *shader;
-            change(&mut shader);
-            shader
-        }).collect();
+        let changed: Vec<Shader> = variants
+            .iter()
+            .map(|shader| {
+                let mut shader = *shader;
+                change(&mut shader);
+                shader
+            })
+            .collect();
         variants.extend(changed);
     };
     if matches!(plain.entry.role, Role::Labels | Role::RowValues) {
@@ -509,7 +520,12 @@ mod tests {
         let mut sources = std::collections::HashMap::new();
         for shader in every_shader() {
             let source = shader.source(Dialect::Native);
-            assert_eq!(sources.entry(shader.name()).or_insert_with(|| source.clone()), &source, "{}", shader.name());
+            assert_eq!(
+                sources.entry(shader.name()).or_insert_with(|| source.clone()),
+                &source,
+                "{}",
+                shader.name()
+            );
         }
         println!("{} shaders", sources.len());
         let mut names = std::collections::HashMap::new();

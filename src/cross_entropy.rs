@@ -252,10 +252,16 @@ impl<'a> CrossEntropy<'a> {
                 check_length("the target probabilities' slice", rows.elements(), targets.len() as u64)?;
                 let op = Op::LogSoftmax;
                 if self.ignore_index.is_some() {
-                    return Err(Error::OperandUnused { op, given: "an ignored label beside target probabilities" });
+                    return Err(Error::OperandUnused {
+                        op,
+                        given: "an ignored label beside target probabilities",
+                    });
                 }
                 if self.wanted.label_log_probabilities {
-                    return Err(Error::OperandUnused { op, given: "labels' log-probabilities without labels" });
+                    return Err(Error::OperandUnused {
+                        op,
+                        given: "labels' log-probabilities without labels",
+                    });
                 }
             }
         }

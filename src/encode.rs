@@ -212,8 +212,9 @@ impl Gpu {
             usage: wgpu::BufferUsages::STORAGE,
             mapped_at_creation: false,
         });
-        let windows: Vec<_> =
-            (plan.dispatches.iter()).map(|dispatch| self.windows_of(plan, dispatch, ranges, &stand_in)).collect();
+        let windows: Vec<_> = (plan.dispatches.iter())
+            .map(|dispatch| self.windows_of(plan, dispatch, ranges, &stand_in))
+            .collect();
         let parameters: Vec<Parameters> = windows.iter().map(|(parameters, _)| *parameters).collect();
         let stride = (size_of::<Parameters>() as u64).next_multiple_of(self.capabilities().uniform_alignment);
         let uniforms = uniform_buffer(device, &parameters, stride);

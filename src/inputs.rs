@@ -43,7 +43,8 @@ impl<'a> Inputs<'a> {
     pub(crate) fn of_request(arranged: &'a Arranged<'a>, result: Dtype) -> Result<Self> {
         let Arranged { op, logits, operand, arrangement, adjustment, options } = arranged;
         let rows = arrangement.rows;
-        let dtypes = Dtypes { logits: logits.dtype(), result, operand: operand.map(|operand| operand.dtype()) };
+        let dtypes =
+            Dtypes { logits: logits.dtype(), result, operand: operand.map(|operand| operand.dtype()) };
         let job = Job { dtypes, ..Job::plain(*op, Dtype::F32, &rows, &rows.result(*op), options) };
         let (logits, operand) = (Some(*logits), *operand);
         Ok(Inputs { job, arrangement, logits, operand, adjustment, loss: None })
@@ -99,10 +100,14 @@ impl<'a> Inputs<'a> {
             set(Input::Operand, rows.elements() * dtype.bytes());
         }
         if let Some((mask, broadcast)) = &self.adjustment.mask {
-            set(Input::Mask, if is_sent_whole(mask.len(), 1, broadcast) { mask.len() as u64 } else { rows.elements() });
+            set(
+                Input::Mask,
+                if is_sent_whole(mask.len(), 1, broadcast) { mask.len() as u64 } else { rows.elements() },
+            );
         }
         if let Some((mask, broadcast)) = &self.adjustment.additive_mask {
-            let elements = if is_sent_whole(mask.len(), 4, broadcast) { mask.len() as u64 } else { rows.elements() };
+            let elements =
+                if is_sent_whole(mask.len(), 4, broadcast) { mask.len() as u64 } else { rows.elements() };
             set(Input::AdditiveMask, 4 * elements);
         }
         if self.has_row_inputs() {
@@ -205,7 +210,10 @@ impl<'a> Inputs<'a> {
             }
             Input::ClassWeights => {
                 if let Some(loss) = self.loss {
-                    in_pieces((0..rows.classes()).map(|class| loss.class_weight(class as usize) as f32), take);
+                    in_pieces(
+                        (0..rows.classes()).map(|class| loss.class_weight(class as usize) as f32),
+                        take,
+                    );
                 }
             }
             Input::PerRow => {
@@ -241,12 +249,7 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    fn gather_elements(
-        &self,
-        elements: Option<Elements<'_>>,
-        window: &Window,
-        take: &mut dyn FnMut(&[u8]),
-    ) {
+    fn gather_elements(&self, elements: Option<Elements<'_>>, window: &Window, take: &mut dyn FnMut(&[u8])) {
         let Some(elements) = elements else { return };
         match elements {
             Elements::F16(slice) => self.gather_slice(slice, window, take),
@@ -355,11 +358,8 @@ fn digits_of(broadcast: &Broadcast, whole: bool, window: &Window, rows: &Rows) -
         // In the order of the window's logits; its first row is not row 0 of all.
         let all = u64::from(u32::MAX);
         let slab = rows.classes() * rows.inner();
-        compact = Broadcast {
-            outer: vec![[all, slab]],
-            classes: vec![[all, rows.inner()]],
-            inner: vec![[all, 1]],
-        };
+        compact =
+            Broadcast { outer: vec![[all, slab]], classes: vec![[all, rows.inner()]], inner: vec![[all, 1]] };
         let before = (window.slabs.start as u32).wrapping_mul(slab as u32);
         (&compact, 0u32.wrapping_sub(before).wrapping_sub(window.columns.start as u32))
     };
@@ -373,9 +373,8 @@ fn places(broadcast: &Broadcast, window: &Window, classes: u64) -> impl Iterator
     let columns = window.columns.clone();
     window.slabs.clone().flat_map(move |slab| {
         let columns = columns.clone();
-        (0..classes).flat_map(move |class| {
-            columns.clone().map(move |column| broadcast.at(slab, class, column))
-        })
+        (0..classes)
+            .flat_map(move |class| columns.clone().map(move |column| broadcast.at(slab, class, column)))
     })
 }
 

@@ -14,8 +14,7 @@ use crate::{
 
 /// Memory for so many elements. A Jacobian may ask for more than there is.
 fn memory_for<R: Element>(elements: u64) -> Result<Vec<R>> {
-    let exhausted =
-        || Error::OutOfMemory { detail: format!("a result of {elements} elements on the host") };
+    let exhausted = || Error::OutOfMemory { detail: format!("a result of {elements} elements on the host") };
     let length = usize::try_from(elements).map_err(|_| exhausted())?;
     let mut memory = Vec::new();
     memory.try_reserve_exact(length).map_err(|_| exhausted())?;
@@ -36,9 +35,7 @@ pub(crate) fn widest<R: Element>(logits: Elements<'_>, operand: Option<Elements<
 impl Gpu {
     fn check_dtype(&self, dtype: Dtype) -> Result<()> {
         match dtype {
-            Dtype::F64 => {
-                Err(Error::UnsupportedDtype { dtype, device: self.capabilities().name.clone() })
-            }
+            Dtype::F64 => Err(Error::UnsupportedDtype { dtype, device: self.capabilities().name.clone() }),
             _ => Ok(()),
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::assemble::{Dialect, Shader};
 use crate::Op;
+use crate::assemble::{Dialect, Shader};
 use crate::kernels::{Geometry, Role};
 
 /// Pipelines by the text and the constants of their shader.

@@ -9,11 +9,11 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::assemble::{Dtypes, Sums};
 use crate::kernels::{
     Entry, Geometry, Kernel, jacobian, lane_per_column, split_column_statistics, split_column_write,
     split_row_statistics, split_row_write, subgroup_per_row, workgroup_per_row,
 };
-use crate::assemble::{Dtypes, Sums};
 use crate::{Capabilities, Dtype, Error, Op, Options, Output, Result, Rows};
 
 /// More dispatches than this are a mistake in the shape rather than a plan.
@@ -427,8 +427,7 @@ impl Plan {
     fn dispatch(&mut self, parts: &[Window], capabilities: &Capabilities) -> Result<()> {
         for stage in 0..self.stages.len() {
             let writes = stage + 1 == self.stages.len();
-            let once_per_row =
-                writes && matches!(self.job.op.output(), Output::PerRow | Output::TwoPerRow);
+            let once_per_row = writes && matches!(self.job.op.output(), Output::PerRow | Output::TwoPerRow);
             for window in &parts[..if once_per_row { 1 } else { parts.len() }] {
                 let mut window = window.clone();
                 if once_per_row && self.stages.len() == 2 {

@@ -340,7 +340,12 @@ impl<'a> Preparation<'a> {
         let limit = tally::most_rows(self.gpu.capabilities());
         if rows > limit {
             let remedy = "give it in several batches of rows, or use the one-call functions";
-            return Err(Error::LimitExceeded { what: "the rows of a recorded loss", needed: rows, limit, remedy });
+            return Err(Error::LimitExceeded {
+                what: "the rows of a recorded loss",
+                needed: rows,
+                limit,
+                remedy,
+            });
         }
         let loss = &mut self.job.loss;
         if self.ranges.class_weights.is_some() {
@@ -380,7 +385,10 @@ impl<'a> Preparation<'a> {
         }
         let op = self.job.op;
         if op.is_loss() && self.ranges.tally.is_none() {
-            return Err(Error::OperandMissing { op, needed: "a loss: what it is made of, and where it goes" });
+            return Err(Error::OperandMissing {
+                op,
+                needed: "a loss: what it is made of, and where it goes",
+            });
         }
         if op.is_loss() && self.ranges.labels.is_none() && self.ranges.operand.is_none() {
             return Err(Error::OperandMissing { op, needed: "labels or target probabilities" });

@@ -35,12 +35,7 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// `op` along `axes` of `logits`, a C-ordered array of `shape`.
-    pub fn new(
-        op: Op,
-        logits: impl Into<Elements<'a>>,
-        shape: &'a [usize],
-        axes: impl Into<Axes>,
-    ) -> Self {
+    pub fn new(op: Op, logits: impl Into<Elements<'a>>, shape: &'a [usize], axes: impl Into<Axes>) -> Self {
         Request {
             op,
             logits: logits.into(),

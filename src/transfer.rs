@@ -306,7 +306,8 @@ impl Gpu {
         if rows.classes() == 0 {
             // Log-sum-exp is −∞ of no classes, its sum 0, and a loss is 0.
             if let Some(result) = result {
-                let value = |place| if op == Op::SignedLogSumExp && place % 2 == 1 { 0.0 } else { f64::NEG_INFINITY };
+                let value =
+                    |place| if op == Op::SignedLogSumExp && place % 2 == 1 { 0.0 } else { f64::NEG_INFINITY };
                 for (place, result) in result.iter_mut().enumerate() {
                     *result = R::rounded(<R::Computed as crate::cpu::Real>::narrow(value(place)));
                 }
@@ -345,7 +346,8 @@ impl Gpu {
             })?;
             progress.read_back += clock.elapsed();
             results += part.job.result.elements();
-            let share = u128::from(progress.total) * u128::from(results) / u128::from(written.elements().max(1));
+            let share =
+                u128::from(progress.total) * u128::from(results) / u128::from(written.elements().max(1));
             progress.done = (share as u64).min(progress.total);
             observe(progress);
         }
@@ -511,8 +513,7 @@ impl Workspace {
         {
             self.operations.clear();
         }
-        let staged =
-            fits(&self.upload, part.upload_bytes()) && fits(&self.download, part.download_bytes());
+        let staged = fits(&self.upload, part.upload_bytes()) && fits(&self.download, part.download_bytes());
         if staged && self.prepared(part).is_some() {
             return Ok(());
         }
@@ -564,11 +565,7 @@ impl Workspace {
     }
 
     /// Lets `give` write each input into the upload buffer, piece after piece, and hands it to the device.
-    fn fill(
-        &mut self,
-        part: &Operation,
-        mut give: impl FnMut(Input, &mut dyn FnMut(&[u8])),
-    ) -> Result<()> {
+    fn fill(&mut self, part: &Operation, mut give: impl FnMut(Input, &mut dyn FnMut(&[u8]))) -> Result<()> {
         let upload = self.upload.as_ref().ok_or_else(missing)?;
         {
             let mut view = upload.slice(..part.upload_bytes()).get_mapped_range_mut().map_err(unmapped)?;
@@ -606,7 +603,13 @@ impl Workspace {
                 (&self.row_values, part.row_values_bytes, result_bytes.next_multiple_of(8)),
             ];
             for (output, bytes, start) in outputs.into_iter().filter(|(_, bytes, _)| *bytes > 0) {
-                encoder.copy_buffer_to_buffer(output.as_ref().ok_or_else(missing)?, 0, download, start, bytes);
+                encoder.copy_buffer_to_buffer(
+                    output.as_ref().ok_or_else(missing)?,
+                    0,
+                    download,
+                    start,
+                    bytes,
+                );
             }
             Ok(gpu.queue().submit([encoder.finish()]))
         })?;

@@ -8,7 +8,8 @@ use common::rows_of_interest::{Character, Random};
 use wgpu_softmax::wgpu::{self, BufferUsages};
 use wgpu_softmax::{
     Adjustment, CrossEntropy, Dtype, Element, Elements, Error, Gpu, LabelType, LossSettings, MaskLayout, Op,
-    Options, PerRow, Preparation, Reduction, Request, Result, Rows, Tally, Temperature, TensorRequest, bf16, f16,
+    Options, PerRow, Preparation, Reduction, Request, Result, Rows, Tally, Temperature, TensorRequest, bf16,
+    f16,
 };
 
 const EVERY_USE: BufferUsages =
@@ -17,7 +18,8 @@ const EVERY_USE: BufferUsages =
 fn buffer<T: bytemuck::NoUninit>(gpu: &Gpu, data: &[T]) -> wgpu::Buffer {
     let bytes: &[u8] = bytemuck::cast_slice(data);
     let size = (bytes.len() as u64).next_multiple_of(4).max(16);
-    let descriptor = wgpu::BufferDescriptor { label: None, size, usage: EVERY_USE, mapped_at_creation: false };
+    let descriptor =
+        wgpu::BufferDescriptor { label: None, size, usage: EVERY_USE, mapped_at_creation: false };
     let buffer = gpu.device().create_buffer(&descriptor);
     let mut padded = bytes.to_vec();
     padded.resize(size as usize, 0);
@@ -147,10 +149,7 @@ fn masks_and_temperatures() {
         let answer = tensor.answer(&TensorRequest::new(op, -1).adjustment(adjustment)).unwrap();
         assert!(same(&answer.read_blocking().unwrap(), &expected), "{op} of a tensor");
     }
-    let same = gpu
-        .preparation(Op::Softmax, &rows, logits.slice(..), Dtype::F32)
-        .temperature(0.0)
-        .prepare();
+    let same = gpu.preparation(Op::Softmax, &rows, logits.slice(..), Dtype::F32).temperature(0.0).prepare();
     assert!(matches!(same, Err(Error::TemperatureOutOfRange { .. })));
     let twice = [2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 3];
     let refused = MaskLayout::of_shape(&twice, &[2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3], -1);
@@ -171,7 +170,8 @@ fn tensors_of_any_type() {
         let question = TensorRequest::new(Op::Vjp, axis).operand(&operand).dtype(Dtype::F32);
         assert!(tensor.answer(&question).unwrap().read_blocking().unwrap() == expected);
 
-        let half: Vec<f16> = gpu.answer_blocking(&Request::new(Op::Softmax, &logits, &[3, 5, 7], axis)).unwrap();
+        let half: Vec<f16> =
+            gpu.answer_blocking(&Request::new(Op::Softmax, &logits, &[3, 5, 7], axis)).unwrap();
         let answer = tensor.compute(Op::Softmax, axis, &Options::default()).unwrap();
         assert!(answer.read_elements_blocking::<f16>().unwrap() == half);
         let again = gpu.upload_elements(&logits, &[3, 5, 7]).unwrap();
@@ -242,8 +242,7 @@ fn losses_of_labels_on_the_device() {
         for (index, reduction) in [Reduction::Mean, Reduction::Sum, Reduction::None].into_iter().enumerate() {
             for (buffer, stored) in &buffers {
                 let ignore_index = Some(labels[0]);
-                let settings =
-                    LossSettings { ignore_index, label_smoothing: 0.1, z_loss: 0.01, reduction };
+                let settings = LossSettings { ignore_index, label_smoothing: 0.1, z_loss: 0.01, reduction };
                 let loss = CrossEntropy::new(&logits, &shape, 1, &labels)
                     .class_weights(&weights)
                     .ignore_index(labels[0])
@@ -253,7 +252,14 @@ fn losses_of_labels_on_the_device() {
                     .with_gradient();
                 let expected = gpu.cross_entropy_blocking::<f32>(&loss).unwrap();
                 let (values, tally, gradient) = recorded_loss(
-                    gpu, &rows, &logits, (buffer, *stored), Some(&weights), &settings, index == 1);
+                    gpu,
+                    &rows,
+                    &logits,
+                    (buffer, *stored),
+                    Some(&weights),
+                    &settings,
+                    index == 1,
+                );
                 tally.check(classes as u64).unwrap();
                 assert_eq!(u64::from(tally.counted), expected.counted);
                 let sum: f32 = values.iter().sum();
@@ -263,7 +269,12 @@ fn losses_of_labels_on_the_device() {
                         assert!(values.iter().zip(&expected.losses).all(|(one, other)| close(*one, *other)));
                     }
                     _ => {
-                        assert!(close(tally.loss, expected.losses[0]), "{} {}", tally.loss, expected.losses[0]);
+                        assert!(
+                            close(tally.loss, expected.losses[0]),
+                            "{} {}",
+                            tally.loss,
+                            expected.losses[0]
+                        );
                         assert!(close(sum, tally.loss));
                     }
                 }
@@ -284,8 +295,7 @@ fn labels_that_name_no_class() {
         (labels[700], labels[900]) = (wrong, wrong);
         let labels = (&buffer(gpu, &labels), LabelType::I64);
         let settings = LossSettings::default();
-        let (values, tally, gradient) =
-            recorded_loss(gpu, &rows, &logits, labels, None, &settings, false);
+        let (values, tally, gradient) = recorded_loss(gpu, &rows, &logits, labels, None, &settings, false);
         let refused: Result<()> = tally.check(4);
         assert_eq!(refused, Err(Error::LabelOutOfRange { row: 700, label: wrong, classes: 4 }));
         // They are left out, and disturb nothing.
@@ -304,8 +314,7 @@ fn a_mean_over_nothing() {
     let rows = Rows::batch(3, 2).unwrap();
     let labels = (&buffer(gpu, &[7u8; 4]), LabelType::U8);
     let settings = LossSettings { ignore_index: Some(7), ..LossSettings::default() };
-    let (values, tally, gradient) =
-        recorded_loss(gpu, &rows, &[f32::NAN; 6], labels, None, &settings, false);
+    let (values, tally, gradient) = recorded_loss(gpu, &rows, &[f32::NAN; 6], labels, None, &settings, false);
     assert!(tally.loss.is_nan() && tally.counted == 0);
     assert!(values == [0.0; 3] && gradient == [0.0; 6]);
 }
@@ -316,8 +325,7 @@ fn losses_of_target_probabilities() {
     let (count, classes) = (40usize, 6usize);
     let rows = Rows::batch(40, 6).unwrap();
     let logits = normal(count * classes, 8);
-    let targets: Vec<f32> =
-        gpu.softmax_blocking(&normal(count * classes, 9), &[count, classes], -1).unwrap();
+    let targets: Vec<f32> = gpu.softmax_blocking(&normal(count * classes, 9), &[count, classes], -1).unwrap();
     let shape = [count, classes];
     let loss = CrossEntropy::new(&logits, &shape, 1, Elements::from(&targets)).with_gradient();
     let expected = gpu.cross_entropy_blocking::<f32>(&loss).unwrap();

@@ -247,8 +247,8 @@ impl Task<'_> {
         match row.measured.kind {
             Kind::Undefined => f64::NAN,
             Kind::Empty => {
-                let costs = targets.label.is_some_and(|(_, own)| own != 0.0)
-                    || targets.q.iter().any(|&q| q != 0.0);
+                let costs =
+                    targets.label.is_some_and(|(_, own)| own != 0.0) || targets.q.iter().any(|&q| q != 0.0);
                 self.empty(if costs { f64::INFINITY } else { 0.0 })
             }
             Kind::Regular => {

@@ -7,11 +7,8 @@
 use super::{Entry, Geometry, MOST_TURNS, Meeting, Role, workgroup_up_to};
 use crate::Capabilities;
 
-pub(crate) const ENTRY: Entry = Entry {
-    name: "tally",
-    source: include_str!("../../shaders/kernels/tally.wgsl"),
-    role: Role::Labels,
-};
+pub(crate) const ENTRY: Entry =
+    Entry { name: "tally", source: include_str!("../../shaders/kernels/tally.wgsl"), role: Role::Labels };
 
 pub(crate) fn geometry(capabilities: &Capabilities) -> Geometry {
     let workgroup = workgroup_up_to(256, capabilities);

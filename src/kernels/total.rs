@@ -5,8 +5,5 @@
 
 use super::{Entry, Role};
 
-pub(crate) const ENTRY: Entry = Entry {
-    name: "total",
-    source: include_str!("../../shaders/kernels/total.wgsl"),
-    role: Role::RowValues,
-};
+pub(crate) const ENTRY: Entry =
+    Entry { name: "total", source: include_str!("../../shaders/kernels/total.wgsl"), role: Role::RowValues };
