@@ -42,6 +42,14 @@ impl std::fmt::Display for Dtypes {
     }
 }
 
+/// What buffers an adjustment of logits has: none where it is a temperature for all, or causality.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Adjusted {
+    pub(crate) mask: bool,
+    pub(crate) additive_mask: bool,
+    pub(crate) per_row: bool,
+}
+
 /// Everything that decides on a shader's text and its constants: one pipeline each.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shader {
@@ -52,8 +60,12 @@ pub(crate) struct Shader {
     pub(crate) given: Given,
     pub(crate) geometry: Geometry,
     pub(crate) in_place: bool,
-    /// Whether logits have a temperature or masks.
-    pub(crate) adjusted: bool,
+    /// How logits are adjusted, if they are.
+    pub(crate) adjusted: Option<Adjusted>,
+    /// Whether a loss's classes have weights.
+    pub(crate) class_weights: bool,
+    /// Whether a loss leaves values of rows.
+    pub(crate) row_values: bool,
     /// Whether a loss's factors come from a tally of its labels.
     pub(crate) tallied: bool,
     pub(crate) hide_intermediates: bool,
@@ -129,8 +141,9 @@ impl Shader {
         }
         match self.entry.role {
             Role::Labels => {
-                let parts = [self.entry.source, part!("shared/parameters.wgsl"), part!("shared/labels.wgsl")];
-                return parts.join("\n");
+                let labels = part!("shared/labels.wgsl");
+                let weights = self.weights_of_classes();
+                return [self.entry.source, part!("shared/parameters.wgsl"), labels, weights].join("\n");
             }
             Role::RowValues => return [self.entry.source, part!("shared/parameters.wgsl")].join("\n"),
             _ => {}
@@ -138,11 +151,7 @@ impl Shader {
         let mut parts = vec![self.entry.source, part!("shared/parameters.wgsl"), part!("shared/row.wgsl")];
         parts.extend(self.storage());
         parts.extend([part!("shared/special_values.wgsl"), part!("shared/shifted.wgsl")]);
-        parts.push(if self.adjusted {
-            part!("shared/adjusted_logits.wgsl")
-        } else {
-            part!("shared/plain_logits.wgsl")
-        });
+        parts.extend(self.logits());
         parts.extend(self.exponential());
         parts.extend(self.second_input());
         if self.entry.role != Role::Check {
@@ -176,6 +185,31 @@ impl Shader {
         };
         let used = Dtype::ON_GPU.into_iter().filter(|dtype| dtypes.contains(dtype)).map(of);
         std::iter::once(bindings).chain(used).collect()
+    }
+
+    /// What becomes of the logits before anything else.
+    fn logits(&self) -> Vec<&'static str> {
+        let Some(Adjusted { mask, additive_mask, per_row }) = self.adjusted else {
+            return vec![part!("shared/plain_logits.wgsl")];
+        };
+        let mut parts = vec![part!("shared/adjusted_logits.wgsl")];
+        if mask || additive_mask {
+            parts.push(part!("shared/mask_place.wgsl"));
+        }
+        parts.push(if mask { part!("shared/mask.wgsl") } else { part!("shared/no_mask.wgsl") });
+        parts.push(match additive_mask {
+            true => part!("shared/additive_mask.wgsl"),
+            false => part!("shared/no_additive_mask.wgsl"),
+        });
+        parts.push(if per_row { part!("shared/per_row.wgsl") } else { part!("shared/nothing_per_row.wgsl") });
+        parts
+    }
+
+    fn weights_of_classes(&self) -> &'static str {
+        match self.class_weights {
+            true => part!("shared/class_weights.wgsl"),
+            false => part!("shared/no_class_weights.wgsl"),
+        }
     }
 
     /// Through which dtype each buffer is read and written.
@@ -227,6 +261,9 @@ impl Shader {
             (Sums::Loss, None) => parts.extend([part!("shared/labels.wgsl"), part!("shared/targets.wgsl")]),
             (Sums::Loss, Some(_)) => parts.push(part!("shared/target_probabilities.wgsl")),
             _ => parts.push(part!("shared/no_targets.wgsl")),
+        }
+        if sums == Sums::Loss {
+            parts.push(self.weights_of_classes());
         }
         parts.push(match sums {
             Sums::Weighted => part!("shared/weights_count.wgsl"),
@@ -295,14 +332,15 @@ impl Shader {
             }
         };
         if self.op.is_loss() {
-            parts.push(part!("shared/row_values.wgsl"));
             parts.push(match self.tallied {
                 true => part!("shared/factors_tallied.wgsl"),
                 false => part!("shared/factors_given.wgsl"),
             });
-        } else {
-            parts.push(part!("shared/no_row_values.wgsl"));
         }
+        parts.push(match self.row_values {
+            true => part!("shared/row_values.wgsl"),
+            false => part!("shared/no_row_values.wgsl"),
+        });
         match self.op.output() {
             Output::PerElement if self.dtypes.result.bytes() == 2 => {
                 parts.push(part!("shared/output_per_element_shared_words.wgsl"));
@@ -334,6 +372,7 @@ impl Shader {
     pub(crate) fn name(&self) -> String {
         let mut name = self.entry.name.to_string();
         match self.entry.role {
+            Role::Labels if self.class_weights => return format!("{name}.class_weights"),
             Role::Labels | Role::RowValues => return name,
             Role::Check => {}
             Role::Statistics => name.extend(Sums::of(self.op).name().map(|sums| format!(".{sums}"))),
@@ -344,13 +383,20 @@ impl Shader {
         let Dtypes { logits, result, operand } = self.dtypes;
         name = format!("{name}.{logits}");
         let held = self.geometry.held;
+        let adjusted = self.adjusted.unwrap_or_default();
+        let writes = self.entry.role != Role::Statistics;
         let variants = [
             (
                 operand.is_some_and(|operand| operand != logits || self.op.is_loss()),
                 operand.map(|operand| format!("with_{operand}")),
             ),
             (result != logits, Some(format!("to_{result}"))),
-            (self.adjusted, Some("adjusted".to_string())),
+            (self.adjusted.is_some(), Some("adjusted".to_string())),
+            (adjusted.mask, Some("mask".to_string())),
+            (adjusted.additive_mask, Some("additive_mask".to_string())),
+            (adjusted.per_row, Some("per_row".to_string())),
+            (self.class_weights, Some("class_weights".to_string())),
+            (self.op.is_loss() && !self.row_values && writes, Some("gradient_alone".to_string())),
             (self.tallied && self.entry.role != Role::Statistics, Some("tallied".to_string())),
             (self.given == Given::Probabilities, Some("given".to_string())),
             (self.precision == Precision::Fast, Some("fast".to_string())),
@@ -435,78 +481,99 @@ fn every_shader() -> Vec<Shader> {
                 given: Given::Logits,
                 geometry,
                 in_place: false,
-                adjusted: false,
+                adjusted: None,
+                class_weights: false,
+                row_values: op.is_loss(),
                 tallied: false,
                 hide_intermediates: false,
             };
-            // How many logits are held is one line of the text: one number stands for all.
-            let stands_for_all = matches!(geometry.held, Some(4) | None);
+            // How many logits are held is one line of the text, and how lanes meet one part: one of each
+            // stands for all.
+            let stands_for_all = matches!(
+                (geometry.held, geometry.meeting),
+                (Some(4), Meeting::Subgroup | Meeting::Workgroup)
+                    | (None, Meeting::Alone | Meeting::WorkgroupBySubgroups { .. })
+            );
             let weighted = Sums::of(op) == Sums::Weighted;
             match stands_for_all {
                 true => shaders.extend(variants(&plain)),
-                false => shaders.push(Shader { adjusted: weighted, ..plain }),
+                false => shaders.push(Shader { adjusted: weighted.then(Adjusted::default), ..plain }),
             }
         }
     }
     shaders
 }
 
-/// A shader of f32, and what else it comes as.
+/// A shader of f32, and what else it comes as: each way in which it may differ, and pairs of those that meet
+/// in one line of the text.
 fn variants(plain: &Shader) -> Vec<Shader> {
-    let mut variants = vec![*plain];
-    let each = |variants: &mut Vec<Shader>, change: &dyn Fn(&mut Shader)| {
-        let changed: Vec<Shader> = variants
-            .iter()
-            .map(|shader| {
-                let mut shader = *shader;
-                change(&mut shader);
-                shader
-            })
-            .collect();
-        variants.extend(changed);
-    };
-    if matches!(plain.entry.role, Role::Labels | Role::RowValues) {
-        return variants;
+    let role = plain.entry.role;
+    let mut inputs = vec![*plain];
+    if plain.op.is_loss() && role != Role::RowValues {
+        inputs.push(Shader { class_weights: true, ..*plain });
+    }
+    if matches!(role, Role::Labels | Role::RowValues) {
+        return inputs;
+    }
+    if role == Role::Check {
+        inputs.push(Shader { hide_intermediates: true, ..*plain });
+        return inputs;
     }
     if plain.op.is_loss() {
-        variants.push(Shader { tallied: true, ..*plain });
-        each(&mut variants, &|shader| shader.dtypes.operand = Some(shader.dtypes.logits));
+        let probabilities = Dtypes { operand: Some(Dtype::F32), ..plain.dtypes };
+        inputs.push(Shader { dtypes: probabilities, ..*plain });
+        inputs.push(Shader { tallied: true, ..*plain });
     }
-    if plain.entry.role == Role::Check {
-        variants.push(Shader { hide_intermediates: true, ..*plain });
-        return variants;
+    if plain.op == Op::CrossEntropyGradient {
+        inputs.push(Shader { row_values: false, ..*plain });
     }
-    each(&mut variants, &|shader| shader.adjusted = true);
     if Op::PRODUCTS.contains(&plain.op) {
-        variants.push(Shader { given: Given::Probabilities, ..*plain });
+        inputs.push(Shader { given: Given::Probabilities, ..*plain });
     }
-    if Sums::of(plain.op) == Sums::Weighted {
-        variants.retain(|shader| shader.adjusted);
-    }
-    let mut precisions = variants.clone();
-    precisions.retain(|shader| shader.given == Given::Logits && !shader.adjusted && !shader.tallied);
-    variants.extend(precisions.iter().map(|shader| Shader { precision: Precision::Fast, ..*shader }));
-    variants.extend(precisions.iter().map(|shader| Shader { hide_intermediates: true, ..*shader }));
-    if plain.op.output() == Output::PerElement {
-        each(&mut variants, &|shader| shader.in_place = true);
-    }
-    let of_f32 = variants.clone();
-    let accurate = |shader: &&Shader| {
-        shader.precision == Precision::Accurate && !shader.hide_intermediates && !shader.tallied
-    };
-    for shader in of_f32.iter().filter(accurate) {
+
+    let mut variants = inputs.clone();
+    variants.push(Shader { precision: Precision::Fast, ..*plain });
+    variants.push(Shader { hide_intermediates: true, ..*plain });
+    let none = Adjusted::default();
+    let adjustments = [
+        none,
+        Adjusted { mask: true, ..none },
+        Adjusted { additive_mask: true, ..none },
+        Adjusted { per_row: true, ..none },
+    ];
+    variants.extend(adjustments.map(|adjusted| Shader { adjusted: Some(adjusted), ..*plain }));
+    for shader in &inputs {
+        let all = Adjusted { mask: true, additive_mask: true, per_row: true };
+        let adjusted = Shader { adjusted: Some(all), ..*shader };
+        let in_place = Shader { in_place: true, ..*shader };
+        let can_be_in_place = shader.op.output() == Output::PerElement;
+        if shader.given == Given::Logits {
+            variants.push(adjusted);
+        }
+        if can_be_in_place {
+            variants.push(in_place);
+        }
         for dtype in [Dtype::F16, Dtype::Bf16] {
             let operand = shader.dtypes.operand.map(|_| dtype);
-            let mut dtypes = vec![Dtypes { logits: dtype, result: dtype, operand }];
-            if !shader.in_place && !shader.adjusted {
-                dtypes.push(Dtypes { logits: dtype, ..shader.dtypes });
-                dtypes.push(Dtypes { result: dtype, ..shader.dtypes });
+            let same = Dtypes { logits: dtype, result: dtype, operand };
+            let mut of = |shader: &Shader, dtypes| variants.push(Shader { dtypes, ..*shader });
+            of(shader, same);
+            of(shader, Dtypes { logits: dtype, ..shader.dtypes });
+            of(shader, Dtypes { result: dtype, ..shader.dtypes });
+            if operand.is_some() {
+                of(shader, Dtypes { operand, ..shader.dtypes });
             }
-            if operand.is_some() && !shader.in_place && !shader.adjusted {
-                dtypes.push(Dtypes { operand, ..shader.dtypes });
+            if shader.given == Given::Logits {
+                of(&adjusted, same);
             }
-            variants.extend(dtypes.into_iter().map(|dtypes| Shader { dtypes, ..*shader }));
+            if can_be_in_place {
+                of(&in_place, same);
+            }
         }
+    }
+    if Sums::of(plain.op) == Sums::Weighted {
+        // A weight of 0 masks its class.
+        variants.retain(|shader| shader.adjusted.is_some());
     }
     variants
 }

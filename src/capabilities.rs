@@ -18,6 +18,8 @@ pub struct Capabilities {
     pub max_workgroups: u32,
     /// Invocations in a workgroup.
     pub max_invocations: u32,
+    /// Storage buffers that one shader may have.
+    pub storage_buffers: u32,
     /// Lanes of the smallest subgroup, where there are subgroup operations.
     pub subgroup_lanes: Option<u32>,
     /// Whether the adapter computes on the CPU.
@@ -49,6 +51,7 @@ impl Capabilities {
             max_invocations: limits
                 .max_compute_invocations_per_workgroup
                 .min(limits.max_compute_workgroup_size_x),
+            storage_buffers: limits.max_storage_buffers_per_shader_stage,
             subgroup_lanes: subgroup_lanes.filter(|lanes| lanes.is_power_of_two()),
             software,
             hide_intermediates: false,

@@ -165,6 +165,7 @@ impl Gpu {
             _ => {}
         }
         let plan = Plan::of(job, self.capabilities())?;
+        self.check_storage_buffers(&plan, ranges.result.is_none() && job.writes_result())?;
         check_range("logits", ranges.logits, &job.rows, job.dtypes.logits)?;
         if let Some(result) = ranges.result {
             check_range("result", result, &job.result, job.dtypes.result)?;
@@ -187,6 +188,24 @@ impl Gpu {
             }
             Ok(Prepared { steps, plan })
         })
+    }
+
+    /// Whether the device lets a shader have as many buffers as these.
+    fn check_storage_buffers(&self, plan: &Plan, in_place: bool) -> Result<()> {
+        let limit = u64::from(self.capabilities().storage_buffers);
+        let buffers = |stage| storage_bindings(&self.shader(&plan.job, stage, in_place)).len() as u64;
+        let needed = plan.stages.iter().map(buffers).max().unwrap_or(0);
+        let remedy = "leave out what is not wanted, such as a boolean mask whose −∞ an additive one may hold";
+        match needed > limit {
+            true => Err(Error::LimitExceeded { what: "the buffers of one shader", needed, limit, remedy }),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the device runs a job, as far as the number of its buffers goes.
+    pub(crate) fn has_buffers_for(&self, job: Job) -> bool {
+        let plan = Plan::of(job, self.capabilities());
+        plan.is_ok_and(|plan| self.check_storage_buffers(&plan, false).is_ok())
     }
 
     fn steps(&self, plan: &Plan, ranges: Ranges<'_>) -> Vec<Step> {
@@ -308,7 +327,9 @@ impl Gpu {
             given: job.options.given,
             geometry: stage.geometry,
             in_place,
-            adjusted: job.is_adjusted(),
+            adjusted: job.adjusted(),
+            class_weights: job.class_weights,
+            row_values: job.row_values,
             tallied: job.is_tallied(),
             hide_intermediates: self.capabilities().hide_intermediates,
         }

@@ -5,7 +5,7 @@ use crate::adjustment::{Broadcast, Causal, Resolved, Temperature};
 use crate::arrangement::Arrangement;
 use crate::assemble::Dtypes;
 use crate::cross_entropy::{ArrangedLoss, RowResults, Targets, Wanted};
-use crate::plan::{AdjustmentParameters, Job, LossParameters, loss_kind};
+use crate::plan::{AdjustmentParameters, Job, LossParameters};
 use crate::request::Arranged;
 use crate::transfer::{Input, Operation, WINDOW_BYTES, Window, in_words};
 use crate::{Dtype, Element, Elements, Error, Op, Result, Rows};
@@ -28,6 +28,7 @@ pub(crate) mod kind {
 }
 
 /// All of a call, before it is cut into windows.
+#[derive(Clone)]
 pub(crate) struct Inputs<'a> {
     /// Over all rows; masks and values of rows are filled in for each window.
     pub(crate) job: Job,
@@ -70,13 +71,13 @@ impl<'a> Inputs<'a> {
             spread: bits(loss.smoothing / rows.classes().max(1) as f64),
             scale: bits(scale),
             z_scale: if loss.z_loss == 0.0 { 0 } else { bits(2.0 * loss.z_loss * z_scale) },
-            kinds: if loss.class_weights.is_some() { loss_kind::CLASS_WEIGHTS } else { 0 },
             // Words, none of which says that its row is ignored: such rows have no label here.
             label_kind: 4,
             ..LossParameters::default()
         };
         let plain = Job::plain(op, Dtype::F32, &rows, &rows.result(op), options);
-        let job = Job { dtypes, loss: parameters, ..plain };
+        let class_weights = loss.class_weights.is_some();
+        let job = Job { dtypes, loss: parameters, class_weights, ..plain };
         Ok(Inputs { job, arrangement, logits: Some(*logits), operand, adjustment, loss: Some(loss) })
     }
 
@@ -87,6 +88,23 @@ impl<'a> Inputs<'a> {
         adjustment: &'a Resolved<'a>,
     ) -> Self {
         Inputs { job, arrangement, logits: None, operand: None, adjustment, loss: None }
+    }
+
+    /// The gradient of a loss without the values of its rows, and the values without it.
+    pub(crate) fn in_two_passes(&self) -> [Inputs<'a>; 2] {
+        let of = |job| Inputs { job, ..*self };
+        let values = Job {
+            op: Op::CrossEntropy,
+            result: self.job.rows.result(Op::CrossEntropy),
+            dtypes: Dtypes { result: Dtype::F32, ..self.job.dtypes },
+            ..self.job
+        };
+        [of(values), of(Job { row_values: false, ..self.job })]
+    }
+
+    /// A window's worth of the job, with all adjustments there are.
+    pub(crate) fn largest_job(&self) -> Job {
+        self.part(&Window::all(&self.job.rows), self.job.rows).job
     }
 
     /// The operation over one window. What serves all windows is sent again with each: it is little, or cut.
@@ -115,6 +133,7 @@ impl<'a> Inputs<'a> {
         }
         let mut loss = self.job.loss;
         let mut row_values_bytes = 0;
+        let row_values = self.job.row_values;
         if let Some(whole) = self.loss {
             if self.operand.is_none() {
                 set(Input::Labels, 4 * count);
@@ -124,6 +143,7 @@ impl<'a> Inputs<'a> {
             }
             let mut next = 0;
             let mut place = |wanted: bool| {
+                let wanted = wanted && row_values;
                 let at = if wanted { next } else { NONE };
                 next += if wanted { count as u32 } else { 0 };
                 at

@@ -48,22 +48,26 @@ impl Pipelines {
 pub(crate) fn storage_bindings(shader: &Shader) -> Vec<u32> {
     let role = shader.entry.role;
     match role {
-        Role::Labels => return vec![binding::OPERAND, binding::CLASS_WEIGHTS, binding::TALLY],
+        Role::Labels if shader.class_weights => {
+            return vec![binding::OPERAND, binding::CLASS_WEIGHTS, binding::TALLY];
+        }
+        Role::Labels => return vec![binding::OPERAND, binding::TALLY],
         Role::RowValues => return vec![binding::ROW_VALUES, binding::TALLY],
         _ => {}
     }
     let (works, loss) = (role != Role::Check, shader.op.is_loss());
     let writes = role != Role::Statistics;
+    let adjusted = shader.adjusted.unwrap_or_default();
     [
         (binding::LOGITS, true),
         (binding::RESULT, writes && !shader.in_place && shader.op != Op::CrossEntropy),
         (binding::PARTIALS, matches!(role, Role::Statistics | Role::Write)),
         (binding::OPERAND, works && (shader.dtypes.operand.is_some() || loss)),
-        (binding::MASK, shader.adjusted),
-        (binding::CLASS_WEIGHTS, works && loss),
-        (binding::PER_ROW, shader.adjusted),
-        (binding::ADDITIVE_MASK, shader.adjusted),
-        (binding::ROW_VALUES, works && writes && loss),
+        (binding::MASK, adjusted.mask),
+        (binding::CLASS_WEIGHTS, works && shader.class_weights),
+        (binding::PER_ROW, adjusted.per_row),
+        (binding::ADDITIVE_MASK, adjusted.additive_mask),
+        (binding::ROW_VALUES, works && writes && shader.row_values),
         (binding::TALLY, works && writes && shader.tallied),
     ]
     .into_iter()

@@ -9,7 +9,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::assemble::{Dtypes, Sums};
+use crate::assemble::{Adjusted, Dtypes, Sums};
+use crate::inputs::kind;
 use crate::kernels::{
     Entry, Geometry, Kernel, jacobian, lane_per_column, split_column_statistics, split_column_write,
     split_row_statistics, split_row_write, subgroup_per_row, workgroup_per_row,
@@ -72,7 +73,6 @@ pub(crate) struct AdjustmentParameters {
 
 /// Bits of [`LossParameters::kinds`].
 pub(crate) mod loss_kind {
-    pub(crate) const CLASS_WEIGHTS: u32 = 1;
     pub(crate) const SHARES: u32 = 2;
     pub(crate) const MEAN: u32 = 4;
     pub(crate) const WITHOUT_LABELS: u32 = 8;
@@ -110,6 +110,10 @@ pub(crate) struct Job {
     pub(crate) options: Options,
     pub(crate) adjustment: AdjustmentParameters,
     pub(crate) loss: LossParameters,
+    /// Whether a loss's classes have weights.
+    pub(crate) class_weights: bool,
+    /// Whether a loss leaves values of rows, beside its gradient.
+    pub(crate) row_values: bool,
 }
 
 impl Job {
@@ -124,6 +128,8 @@ impl Job {
             options: *options,
             adjustment: AdjustmentParameters::default(),
             loss: LossParameters::default(),
+            class_weights: false,
+            row_values: op.is_loss(),
         }
     }
 
@@ -133,9 +139,15 @@ impl Job {
         self.op.is_loss() && kinds & loss_kind::MEAN != 0 && kinds & loss_kind::WITHOUT_LABELS == 0
     }
 
-    /// Whether the shader's logits are adjusted ones: also where weights remove them.
-    pub(crate) fn is_adjusted(&self) -> bool {
-        self.adjustment.kinds != 0 || Sums::of(self.op) == Sums::Weighted
+    /// How the shader's logits are adjusted, if they are: also where weights remove them.
+    pub(crate) fn adjusted(&self) -> Option<Adjusted> {
+        let kinds = self.adjustment.kinds;
+        let has = |kind: u32| kinds & kind != 0;
+        (kinds != 0 || Sums::of(self.op) == Sums::Weighted).then_some(Adjusted {
+            mask: has(kind::MASK),
+            additive_mask: has(kind::ADDITIVE_MASK),
+            per_row: has(kind::TEMPERATURE_PER_ROW | kind::LENGTHS),
+        })
     }
 
     /// Whether there are results beside values of rows.

@@ -347,10 +347,8 @@ impl<'a> Preparation<'a> {
                 remedy,
             });
         }
+        self.job.class_weights = self.ranges.class_weights.is_some();
         let loss = &mut self.job.loss;
-        if self.ranges.class_weights.is_some() {
-            loss.kinds |= loss_kind::CLASS_WEIGHTS;
-        }
         if self.ranges.labels.is_none() {
             loss.kinds |= loss_kind::WITHOUT_LABELS;
             if loss.kinds & loss_kind::MEAN != 0 {

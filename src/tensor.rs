@@ -368,11 +368,11 @@ impl Tensor {
         Ok(result)
     }
 
-    /// [`Tensor::read_elements`] into the caller's memory.
+    /// [`Tensor::read`] into the caller's memory.
     ///
     /// # Errors
     /// As [`Tensor::read`], and [`Error::LengthMismatch`].
-    pub async fn read_into<T: Element>(&self, result: &mut [T]) -> Result<()> {
+    pub async fn read_into(&self, result: &mut [f32]) -> Result<()> {
         self.read_waiting(result, Waiting::default()).await
     }
 
@@ -392,7 +392,7 @@ impl Tensor {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_elements_blocking<T: Element>(&self) -> Result<Vec<T>> {
         let mut result = vec![T::default(); self.elements() as usize];
-        self.read_into_blocking(&mut result)?;
+        pollster::block_on(self.read_waiting(&mut result, Waiting::Here))?;
         Ok(result)
     }
 
@@ -401,7 +401,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::read_into`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn read_into_blocking<T: Element>(&self, result: &mut [T]) -> Result<()> {
+    pub fn read_into_blocking(&self, result: &mut [f32]) -> Result<()> {
         pollster::block_on(self.read_waiting(result, Waiting::Here))
     }
 

@@ -267,23 +267,39 @@ impl Gpu {
         let dtype = gradient.as_ref().map(ElementsMut::dtype);
         let inputs = Inputs::of_loss(loss, dtype)?;
         let mut rows = inputs.empty_row_results();
-        let values = Some(&mut rows);
+        // Both come from one pass, unless that asks for more buffers than a shader may have.
+        if gradient.is_some() && !self.has_buffers_for(inputs.largest_job()) {
+            let [of_values, of_gradient] = inputs.in_two_passes();
+            self.flow_loss(&of_values, None, Some(&mut rows), waiting).await?;
+            self.flow_loss(&of_gradient, gradient, None, waiting).await?;
+        } else {
+            self.flow_loss(&inputs, gradient, Some(&mut rows), waiting).await?;
+        }
+        Ok(rows)
+    }
+
+    async fn flow_loss(
+        &self,
+        inputs: &Inputs<'_>,
+        gradient: Option<ElementsMut<'_>>,
+        values: Option<&mut RowResults<f64>>,
+        waiting: Waiting,
+    ) -> Result<()> {
         match gradient {
-            None => self.flow::<f32>(&inputs, None, values, waiting, |_| {}).await,
+            None => self.flow::<f32>(inputs, None, values, waiting, |_| {}).await,
             Some(ElementsMut::F16(gradient)) => {
-                self.flow(&inputs, Some(gradient), values, waiting, |_| {}).await
+                self.flow(inputs, Some(gradient), values, waiting, |_| {}).await
             }
             Some(ElementsMut::Bf16(gradient)) => {
-                self.flow(&inputs, Some(gradient), values, waiting, |_| {}).await
+                self.flow(inputs, Some(gradient), values, waiting, |_| {}).await
             }
             Some(ElementsMut::F32(gradient)) => {
-                self.flow(&inputs, Some(gradient), values, waiting, |_| {}).await
+                self.flow(inputs, Some(gradient), values, waiting, |_| {}).await
             }
             Some(ElementsMut::F64(gradient)) => {
-                self.flow(&inputs, Some(gradient), values, waiting, |_| {}).await
+                self.flow(inputs, Some(gradient), values, waiting, |_| {}).await
             }
-        }?;
-        Ok(rows)
+        }
     }
 
     /// Sends the inputs through the device, window by window, and brings the results home.

@@ -354,3 +354,30 @@ fn losses_of_target_probabilities() {
         .prepare();
     assert!(matches!(small, Err(Error::BufferTooSmall { .. })));
 }
+
+/// A device whose shaders may have few buffers computes the values of rows and the gradient one after the other.
+#[test]
+fn losses_with_few_buffers() {
+    let Some(gpu) = gpu() else { return };
+    let mut capabilities = gpu.capabilities().clone();
+    capabilities.storage_buffers = 8;
+    let few = gpu.planning_with(capabilities.clone());
+    let shape = [2, 70_000];
+    let logits = normal(140_000, 8);
+    let mask: Vec<bool> = (0..70_000).map(|class| class % 3 > 0).collect();
+    let added = normal(70_000, 3);
+    let weights: Vec<f32> = (0..70_000).map(|class| 0.25 + (class % 5) as f32).collect();
+    let lengths = [60_000, 70_000];
+    let adjustment =
+        Adjustment::default().mask(&mask, &[70_000]).additive_mask(&added, &[70_000]).lengths(&lengths);
+    let loss = CrossEntropy::new(&logits, &shape, 1, &[1u32, 50_000])
+        .class_weights(&weights)
+        .adjustment(adjustment)
+        .with_gradient()
+        .with_entropy();
+    let of = |gpu: &Gpu| gpu.cross_entropy_blocking::<f32>(&loss).unwrap();
+    assert!(of(&few) == of(gpu));
+    capabilities.storage_buffers = 4;
+    let refused = gpu.planning_with(capabilities).cross_entropy_blocking::<f32>(&loss);
+    assert!(matches!(refused, Err(Error::LimitExceeded { .. })));
+}

@@ -3,8 +3,6 @@
 
 const ONE_TEMPERATURE: u32 = 1u;
 const TEMPERATURE_PER_ROW: u32 = 2u;
-const MASK: u32 = 4u;
-const ADDITIVE_MASK: u32 = 8u;
 const CAUSAL: u32 = 16u;
 const WINDOW: u32 = 32u;
 const LENGTHS: u32 = 64u;
@@ -12,20 +10,11 @@ const LENGTHS: u32 = 64u;
 // A NaN that no load gives.
 const MASKED_BITS: u32 = 0xffffffffu;
 
-// A boolean for every byte.
-@group(0) @binding(5) var<storage, read> mask: array<u32>;
-// For every row, its temperature and its length.
-@group(0) @binding(7) var<storage, read> per_row: array<vec2<u32>>;
-// f32.
-@group(0) @binding(8) var<storage, read> additive_mask: array<u32>;
-
-// Of the row: which classes may take part, its inverse temperature, and where its masks start.
+// Of the row: which classes may take part, and its inverse temperature.
 var<private> first_visible: u32;
 var<private> end_visible: u32;
 var<private> inverse: f32;
 var<private> power: i32;
-var<private> mask_of_row: u32;
-var<private> additive_of_row: u32;
 
 fn has(kind: u32) -> bool {
     return (parameters.adjustment.kinds & kind) != 0u;
@@ -37,7 +26,7 @@ fn begin_adjustment(slab: u32, column: u32) {
     first_visible = 0u;
     end_visible = parameters.classes;
     if has(LENGTHS) {
-        end_visible = min(end_visible, per_row[row_index].y);
+        end_visible = min(end_visible, length_of_row());
     }
     if has(CAUSAL) {
         let query = slab_of_all % parameters.adjustment.queries;
@@ -51,16 +40,10 @@ fn begin_adjustment(slab: u32, column: u32) {
     inverse = parameters.adjustment.inverse_temperature;
     power = parameters.adjustment.temperature_power;
     if has(TEMPERATURE_PER_ROW) {
-        invert(per_row[row_index].x);
+        invert(temperature_of_row());
     }
-    if has(MASK) {
-        mask_of_row = parameters.adjustment.mask_start
-            + mask_place(0u, slab_of_all) + mask_place(2u, column_of_all);
-    }
-    if has(ADDITIVE_MASK) {
-        additive_of_row = parameters.adjustment.additive_start
-            + additive_place(0u, slab_of_all) + additive_place(2u, column_of_all);
-    }
+    begin_mask(slab_of_all, column_of_all);
+    begin_additive_mask(slab_of_all, column_of_all);
 }
 
 // 1 / T as a factor from ½ to 1 and a power of two, so that no part of it leaves the range of f32. The
@@ -82,45 +65,8 @@ fn invert(bits: u32) {
     inverse = nearly + nearly * rest;
 }
 
-// The offset of an index whose digits have these lengths and strides, two in each vector. Written out:
-// loops within loops would use up the turns that a software driver grants.
-fn place_of(index: u32, digits: u32, low: vec4<u32>, high: vec4<u32>) -> u32 {
-    if digits == 0u {
-        return 0u;
-    }
-    var place = (index % low.x) * low.y;
-    if digits > 1u {
-        let second = index / low.x;
-        let third = second / low.z;
-        place += (second % low.z) * low.w + (third % high.x) * high.y + (third / high.x % high.z) * high.w;
-    }
-    return place;
-}
-
-// The offset that part `part` (0 slabs, 1 classes, 2 columns) of a place has in the mask.
-fn mask_place(part: u32, index: u32) -> u32 {
-    let digits = (parameters.adjustment.mask_digits >> (8u * part)) & 0xffu;
-    return place_of(
-        index, digits, parameters.adjustment.mask[2u * part], parameters.adjustment.mask[2u * part + 1u]);
-}
-
-fn additive_place(part: u32, index: u32) -> u32 {
-    let digits = (parameters.adjustment.additive_digits >> (8u * part)) & 0xffu;
-    return place_of(
-        index, digits, parameters.adjustment.additive[2u * part], parameters.adjustment.additive[2u * part + 1u]);
-}
-
 fn takes_part(j: u32) -> bool {
-    if j < first_visible || j >= end_visible {
-        return false;
-    }
-    if has(MASK) {
-        let place = mask_of_row + mask_place(1u, j);
-        if ((mask[place >> 2u] >> (8u * (place & 3u))) & 0xffu) == 0u {
-            return false;
-        }
-    }
-    return counts(j);
+    return j >= first_visible && j < end_visible && mask_allows(j) && counts(j);
 }
 
 fn logit(j: u32) -> u32 {
@@ -131,9 +77,7 @@ fn logit(j: u32) -> u32 {
     if has(ONE_TEMPERATURE | TEMPERATURE_PER_ROW) {
         bits = tempered(bits);
     }
-    if has(ADDITIVE_MASK) {
-        bits = sum_of_bits(bits, additive_mask[additive_of_row + additive_place(1u, j)]);
-    }
+    bits = with_additive_mask(bits, j);
     return select(bits, NAN_BITS, (bits & 0x7fffffffu) > INFINITY_BITS);
 }
 

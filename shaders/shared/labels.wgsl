@@ -1,11 +1,7 @@
-// The classes that rows belong to, and the weights of classes.
+// The classes that rows belong to.
 
 // One number for every row.
 @group(0) @binding(4) var<storage, read> labels: array<u32>;
-// f32.
-@group(0) @binding(6) var<storage, read> class_weights: array<u32>;
-
-const CLASS_WEIGHTS: u32 = 1u;
 
 // How labels are stored: bits of `label_kind`.
 const PAIRS_OF_WORDS: u32 = 1u;
@@ -38,11 +34,4 @@ fn label_of(row: u32) -> Label {
     let is_ignored = (kind & NONE_IGNORED) == 0u
         && low == parameters.loss.ignored_low && high == parameters.loss.ignored_high;
     return Label(low, high, is_ignored, high == 0u && low < parameters.classes);
-}
-
-fn class_weight(j: u32) -> f32 {
-    if (parameters.loss.kinds & CLASS_WEIGHTS) == 0u {
-        return 1.0;
-    }
-    return bitcast<f32>(class_weights[j]);
 }

@@ -79,8 +79,7 @@ struct Loss {
     // Factors of the gradient: of Σ q·nll, and of the squared log-sum-exp, with its 2.
     scale: f32,
     z_scale: f32,
-    // Bits 1 class weights, 2 a row's loss is its share of the mean or the sum, 4 a mean, 8 no labels, 16 no
-    // reduction.
+    // Bits 2 a row's loss is its share of the mean or the sum, 4 a mean, 8 no labels, 16 no reduction.
     kinds: u32,
     // The label that is left out, and how labels are stored (labels.wgsl).
     ignored_low: u32,

@@ -1,19 +1,7 @@
 // What a loss compares a row's probabilities with: q = w·((1 − ε)·t + ε/C) of every class, for target
 // probabilities t, weights w and ε spread over C classes.
 
-// f32.
-@group(0) @binding(6) var<storage, read> class_weights: array<u32>;
-
-const CLASS_WEIGHTS: u32 = 1u;
-
 fn begin_targets() {}
-
-fn class_weight(j: u32) -> f32 {
-    if (parameters.loss.kinds & CLASS_WEIGHTS) == 0u {
-        return 1.0;
-    }
-    return bitcast<f32>(class_weights[j]);
-}
 
 fn is_counted() -> bool {
     return true;

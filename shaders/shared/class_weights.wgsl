@@ -1,0 +1,7 @@
+// A weight in f32 for each class.
+
+@group(0) @binding(6) var<storage, read> class_weights: array<u32>;
+
+fn class_weight(j: u32) -> f32 {
+    return bitcast<f32>(class_weights[j]);
+}
