@@ -106,6 +106,9 @@ pub enum Reduction {
 
 /// Cross-entropy between the softmax of logits and targets, with its gradient where that is wanted.
 ///
+/// A target probability, and what smoothing spreads, is left out for classes that a mask leaves out; a label
+/// there costs +∞.
+///
 /// The classes lie on any axis: (N, C) with labels (N), or (N, C, d₁, d₂, …) with labels (N, d₁, d₂, …), as
 /// PyTorch and ONNX lay them out.
 ///

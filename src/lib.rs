@@ -21,6 +21,17 @@
 //! 3. **One call.** [`Gpu::softmax`], [`Cpu::softmax`], [`Engine::softmax`] and their like take a slice and
 //!    give a vector; the `…_into` forms write into memory of yours.
 //!
+//! What has more to it than logits is said in one place on each level: a [`Request`] or a [`CrossEntropy`] over
+//! slices, a [`TensorRequest`] over tensors, a [`Preparation`] over buffers. There is
+//!
+//! - the derivative: whole Jacobians, or some of their rows; products with a cotangent or a tangent ([`Op::Vjp`],
+//!   [`Op::Jvp`] and those of log-softmax), from logits or from saved probabilities ([`Given`]);
+//! - the loss: cross-entropy with labels or target probabilities, class weights, an ignored label, label smoothing
+//!   and z-loss, with its gradient from the same pass ([`CrossEntropy`]);
+//! - the weighted log-sum-exp, with the sign of its sum;
+//! - the [`Adjustment`]: a temperature, masks that are broadcast, causality, a sliding window, lengths of rows;
+//! - logits, operands and results of [`f16`] and [`bf16`], in any mixture with f32; all arithmetic is f32.
+//!
 //! Async functions have blocking twins everywhere but in a browser.
 //!
 //! # Shapes
@@ -42,6 +53,17 @@
 //! | log-sum-exp | absolute error ≤ 4 u·(\|max\| + \|lse\| + log term) | likewise |
 //! | Jacobian pᵢ(δᵢⱼ − pⱼ) | relative error ≤ 34 u, also on the diagonal where pᵢ → 1 | that of the fast softmax, twice |
 //! | Jacobian of log-softmax, δᵢⱼ − pⱼ | relative error ≤ 40 u, also on the diagonal | that of the fast softmax, twice |
+//! | VJP, JVP: pᵢ(vᵢ − ⟨p, v⟩) | absolute error ≤ 40 u·pᵢ·max\|v\| | not promised |
+//! | VJP of log-softmax, vᵢ − pᵢ·Σv | absolute error ≤ 40 u·(\|vᵢ\| + pᵢ·Σ\|v\|) | not promised |
+//! | JVP of log-softmax, vᵢ − ⟨p, v⟩ | absolute error ≤ 40 u·(\|vᵢ\| + Σ p\|v\|) | not promised |
+//! | cross-entropy of a row, Σ q·nll | absolute error ≤ 8 u·max(1, \|loss\|)·max(1, Σq) | not promised |
+//! | its gradient | absolute error ≤ 40 u·(pᵢ·Σq + qᵢ) | not promised |
+//! | weighted log-sum-exp | as log-sum-exp where no weights cancel | likewise |
+//!
+//! With a temperature T or an additive mask the row that is meant is z = x / T + mask, rounded, and the bounds
+//! grow by 3 u·max|z|; derivatives are those by x. A sum or mean of losses is added up without rounding in between
+//! (in blocks where it stays on the device). Results of f16 and bf16 are within one unit in their last place of
+//! the exact answer for the stored inputs, and keep subnormal numbers.
 //!
 //! Every bound carries + 2⁻¹²⁶ absolute, since devices may flush subnormal numbers, and the fast ones
 //! + K·2⁻¹²⁶, since each of K terms may be flushed before they are added up.
@@ -62,7 +84,21 @@
 //! | K = 0, N > 0 | empty | empty | −∞ |
 //! | N = 0 | empty | empty | empty |
 //!
-//! A Jacobian is all NaN where the softmax is; for a row of nothing but −∞ it is NaN or 0, as [`FullyMasked`] says.
+//! A masked class has no influence, whatever its logit is: its probability is 0, its log-probability −∞, its
+//! derivatives 0, and its operand does not count. A row that is wholly masked is one of nothing but −∞.
+//!
+//! Derivatives are NaN where the softmax is; for a row of nothing but −∞ they are NaN or 0, as [`FullyMasked`]
+//! says. What has no probability (−∞) has no part in ⟨p, v⟩ either, whatever v is there. A weight of 0 removes its
+//! logit, whatever it holds.
+//!
+//! | cross-entropy of | |
+//! | --- | --- |
+//! | a label or target on −∞, or a label on a masked class | +∞ |
+//! | a target of 0, wherever | 0 of it, also on −∞ |
+//! | an ignored row, whatever its logits | 0, its gradient 0, not counted |
+//! | a label that names no class | [`Error::LabelOutOfRange`], which names the row |
+//! | nothing to average | NaN, and a count of 0 |
+//! | a row with a NaN or +∞ | NaN |
 //!
 //! # Features
 //!

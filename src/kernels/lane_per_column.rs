@@ -1,8 +1,8 @@
 //! An axis that is not the last: one lane per row, neighbouring lanes on neighbouring rows.
 //!
 //! * Serves any inner size; rows as long as one invocation may walk ([`LONGEST`]).
-//! * Reads every logit three times (a block's second reading comes from the cache), two without a result
-//!   per element.
+//! * Reads every logit, and every element beside it, three times (a block's second reading comes from the cache),
+//!   two without a result per element. A 16-bit result costs two atomic operations on its half of a word.
 //! * Without subgroups it also serves the shortest rows of an axis that is the last.
 
 use super::{Entry, Geometry, Meeting, Role, workgroup_up_to};

@@ -1,7 +1,8 @@
 //! Long columns, first half: a lane per chunk of each column leaves the chunk's statistics.
 //!
 //! * For inner > 1, with the geometry of [`lane_per_column`](super::lane_per_column).
-//! * Reads every logit twice, the second time from the cache; writes 16 bytes per chunk and column.
+//! * Reads every logit, and every element beside it, twice, the second time from the cache; writes 16 bytes
+//!   per chunk and column, 24 for products with a Jacobian, 40 for a loss.
 
 use super::{Entry, Role};
 

@@ -2,7 +2,8 @@
 //! finishes the chunk.
 //!
 //! * Runs after [`split_column_statistics`](super::split_column_statistics) in the same pass.
-//! * Reads 16 bytes per chunk of the column and every logit once; writes the result.
+//! * Reads 16 bytes per chunk of the column (24, 40), and every logit and every element beside it once; writes
+//!   the result.
 
 use super::{Entry, Role};
 

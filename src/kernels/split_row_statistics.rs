@@ -1,7 +1,8 @@
 //! Long rows, first half: a workgroup per chunk leaves the chunk's statistics.
 //!
 //! * Needs inner = 1.
-//! * Reads every logit twice, the second time from the cache; writes 16 bytes per chunk.
+//! * Reads every logit, and every element beside it, twice, the second time from the cache; writes 16 bytes
+//!   per chunk, 24 for products with a Jacobian, 40 for a loss.
 
 use super::{Entry, Geometry, Role, workgroup_meeting, workgroup_up_to};
 use crate::Capabilities;

@@ -2,7 +2,8 @@
 //!
 //! * Runs after [`split_row_statistics`](super::split_row_statistics) in the same pass, with the same
 //!   geometry.
-//! * Reads 16 bytes per chunk of the row and every logit once; writes the result.
+//! * Reads 16 bytes per chunk of the row (24, 40), and every logit and every element beside it once; writes the
+//!   result. An operation with values of rows alone reads no logits.
 
 use super::{Entry, Role};
 

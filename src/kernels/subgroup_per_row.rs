@@ -3,7 +3,12 @@
 //! * Needs subgroups.
 //! * A power of two of lanes, at most the device's smallest subgroup, shares a row: lane l of L takes the
 //!   classes l, l + L, …, about four each for the shortest rows.
-//! * Reads every logit once where a lane holds at most [`MOST_HELD`] of them, otherwise once per pass.
+//! * Reads every logit, and every element beside it (cotangent, tangent, weight, target probability), once where
+//!   a lane holds at most [`MOST_HELD`] of them, otherwise once per pass; every element of a mask once for each
+//!   time its logit is read. Writes each result once; a loss leaves 4 bytes a row for each of its values.
+//! * Bytes for an f32 row of K: 8·K for softmax, 4·K + 4 for log-sum-exp and for a loss, 12·K for products with
+//!   a Jacobian, 8·K + 4 for a loss with its gradient; half as many for 16-bit elements, of which a result's
+//!   logits are read a second time, from the cache, by the lane that stores its word.
 
 use super::{Entry, Geometry, MOST_HELD, MOST_TURNS, Meeting, Role, held, workgroup_up_to};
 use crate::Capabilities;

@@ -2,8 +2,9 @@
 //!
 //! * Needs nothing: lanes meet by shuffles and workgroup memory, or by workgroup memory alone.
 //! * Lane l of L takes the classes l, l + L, …
-//! * Reads every logit once where a lane holds at most [`MOST_HELD`](super::MOST_HELD) of them, otherwise
-//!   once per pass, the later ones from the cache.
+//! * Reads every logit, and every element beside it, once where a lane holds at most
+//!   [`MOST_HELD`](super::MOST_HELD) of them, otherwise once per pass, the later ones from the cache. The bytes
+//!   are those of [`subgroup_per_row`](super::subgroup_per_row).
 
 use super::{Entry, Geometry, MOST_TURNS, Role, held, workgroup_meeting, workgroup_up_to};
 use crate::Capabilities;
