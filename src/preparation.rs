@@ -37,6 +37,7 @@ pub struct Preparation<'a> {
     gpu: &'a Gpu,
     job: Job,
     ranges: Ranges<'a>,
+    in_place: bool,
     wrong: Option<Error>,
 }
 
@@ -152,7 +153,7 @@ impl Gpu {
     ) -> Preparation<'a> {
         let plain = Job::plain(op, dtype, rows, &rows.result(op), &Options::default());
         let job = Job { dtypes: Dtypes { operand: None, ..plain.dtypes }, ..plain };
-        Preparation { gpu: self, job, ranges: Ranges::of(logits, None), wrong: None }
+        Preparation { gpu: self, job, ranges: Ranges::of(logits, None), in_place: false, wrong: None }
     }
 }
 
@@ -163,11 +164,16 @@ impl<'a> Preparation<'a> {
         self
     }
 
-    /// Where the result goes. Without this it overwrites the logits, which only an operation with a value
-    /// per logit can do.
+    /// Where the result goes.
     pub fn result(mut self, range: wgpu::BufferSlice<'a>, dtype: Dtype) -> Self {
         self.ranges.result = Some(range);
         self.job.dtypes.result = dtype;
+        self
+    }
+
+    /// Lets the result overwrite the logits, which an operation with a value per logit can do.
+    pub fn in_place(mut self) -> Self {
+        self.in_place = true;
         self
     }
 
@@ -287,7 +293,7 @@ impl<'a> Preparation<'a> {
     /// label that names no class, go to `tally`, a [`Tally`].
     ///
     /// The operation is [`Op::CrossEntropy`], or [`Op::CrossEntropyGradient`] where the gradient is wanted:
-    /// in a result of its own, or in place of the logits.
+    /// in a result of its own, or [in place](Preparation::in_place) of the logits.
     pub fn loss(
         mut self,
         settings: &LossSettings,
@@ -394,8 +400,20 @@ impl<'a> Preparation<'a> {
         if op.is_loss() {
             self.settle_loss()?;
         }
-        if self.ranges.result.is_none() && op.output() == crate::Output::PerElement {
-            (self.job.result, self.job.dtypes.result) = (self.job.rows, self.job.dtypes.logits);
+        match self.ranges.result {
+            Some(_) if self.in_place => {
+                return Err(Error::OperandUnused {
+                    op,
+                    given: "a result beside the logits that it overwrites",
+                });
+            }
+            None if self.in_place => {
+                (self.job.result, self.job.dtypes.result) = (self.job.rows, self.job.dtypes.logits);
+            }
+            None if self.job.writes_result() => {
+                return Err(Error::OperandMissing { op, needed: "a result, or leave to work in place" });
+            }
+            _ => {}
         }
         self.gpu.prepare_job(self.job, self.ranges)
     }

@@ -85,7 +85,8 @@ fn products_of<T: Element>(gpu: &Gpu, narrow: impl Fn(f32) -> T) {
         let preparation = gpu
             .preparation(op, &padded, logits.slice(..), T::DTYPE)
             .operand(operand.slice(..), T::DTYPE)
-            .operand_rows(&rows);
+            .operand_rows(&rows)
+            .in_place();
         run(gpu, preparation);
         let written: Vec<T> = read(gpu, &logits, stored.len());
         let in_place = (0..count as usize).flat_map(|row| {
@@ -151,6 +152,18 @@ fn masks_and_temperatures() {
     }
     let same = gpu.preparation(Op::Softmax, &rows, logits.slice(..), Dtype::F32).temperature(0.0).prepare();
     assert!(matches!(same, Err(Error::TemperatureOutOfRange { .. })));
+    // A temperature on the device that nothing can be divided by shows in its row, and there alone.
+    for wrong in [0.0f32, -1.0, f32::INFINITY, f32::NAN, -0.0] {
+        let per_row = buffer(gpu, &[[wrong.to_bits(), 0], [0.5f32.to_bits(), 0]]);
+        let (two, result) = (buffer(gpu, &[1f32, 2.0, 3.0, 3.0]), buffer(gpu, &[9f32; 4]));
+        let preparation = gpu
+            .preparation(Op::Softmax, &Rows::batch(2, 2).unwrap(), two.slice(..), Dtype::F32)
+            .result(result.slice(..), Dtype::F32)
+            .per_row(per_row.slice(..), PerRow::Temperatures);
+        run(gpu, preparation);
+        let written: Vec<f32> = read(gpu, &result, 4);
+        assert!(written[..2].iter().all(|p| p.is_nan()) && written[2..] == [0.5, 0.5], "{wrong}");
+    }
     let twice = [2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 3];
     let refused = MaskLayout::of_shape(&twice, &[2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3], -1);
     assert!(matches!(refused, Err(Error::LimitExceeded { .. })));
@@ -207,9 +220,10 @@ fn recorded_loss(
     if let Some(weights) = &weights {
         preparation = preparation.class_weights(weights.slice(..));
     }
-    if !in_place {
-        preparation = preparation.result(result.slice(..), Dtype::F32);
-    }
+    preparation = match in_place {
+        true => preparation.in_place(),
+        false => preparation.result(result.slice(..), Dtype::F32),
+    };
     run(gpu, preparation);
     let gradient = read(gpu, if in_place { &logits_buffer } else { &result }, logits.len());
     let tally: Vec<f32> = read(gpu, &tally, 8);
@@ -344,7 +358,9 @@ fn losses_of_target_probabilities() {
     let gradient: Vec<f32> = read(gpu, &result, count * classes);
     assert!(gradient.iter().zip(expected.gradient.unwrap()).all(|(one, other)| close(*one, other)));
 
-    // What is missing is said.
+    // What is missing is said, and nothing is overwritten that was not given up.
+    let nowhere = gpu.preparation(Op::Softmax, &rows, logits.slice(..), Dtype::F32).prepare();
+    assert!(matches!(nowhere, Err(Error::OperandMissing { .. })));
     let without = gpu.preparation(Op::CrossEntropy, &rows, logits.slice(..), Dtype::F32).prepare();
     assert!(matches!(without, Err(Error::OperandMissing { .. })));
     let small = gpu

@@ -7,6 +7,9 @@ const CAUSAL: u32 = 16u;
 const WINDOW: u32 = 32u;
 const LENGTHS: u32 = 64u;
 
+// In place of a power of two, for a temperature that is none.
+const NO_TEMPERATURE: i32 = 0x10000;
+
 // A NaN that no load gives.
 const MASKED_BITS: u32 = 0xffffffffu;
 
@@ -50,6 +53,11 @@ fn begin_adjustment(slab: u32, column: u32) {
 // device's own quotient may be off by 2½ units: what is left over is found exactly, by products of
 // halves, and put right.
 fn invert(bits: u32) {
+    if bits == 0u || bits >= INFINITY_BITS {
+        // Zero, infinite, negative or NaN: nothing can be divided by it.
+        power = NO_TEMPERATURE;
+        return;
+    }
     let subnormal = (bits >> 23u) == 0u;
     let shift = countLeadingZeros(bits) - 8u;
     let mantissa = select(bits & 0x7fffffu, (bits << shift) & 0x7fffffu, subnormal);
@@ -84,6 +92,9 @@ fn logit(j: u32) -> u32 {
 // x / T. The power of two is counted in the exponent's bits, which also keeps a compiler from merging the
 // product into what comes after it, differently in each pass.
 fn tempered(bits: u32) -> u32 {
+    if power == NO_TEMPERATURE {
+        return NAN_BITS;
+    }
     let product = bitcast<u32>(bitcast<f32>(bits) * inverse);
     let sign = bits & 0x80000000u;
     let exponent = i32((product >> 23u) & 0xffu);
