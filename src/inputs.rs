@@ -8,7 +8,7 @@ use crate::cross_entropy::{ArrangedLoss, RowResults, Targets, Wanted};
 use crate::plan::{AdjustmentParameters, Job, LossParameters};
 use crate::request::Arranged;
 use crate::transfer::{Input, Operation, WINDOW_BYTES, Window, in_words};
-use crate::{Dtype, Element, Elements, Error, Op, Result, Rows};
+use crate::{Dtype, Element, Elements, Error, FullyMasked, Op, Result, Rows};
 
 /// Digits of a place in a mask that the shaders have room for, of each kind.
 const MOST_DIGITS: usize = 4;
@@ -300,9 +300,16 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// What is known of rows without any class.
+    /// What is known of rows without any class: nothing takes part in them. Their labels are all ignored.
     pub(crate) fn without_classes(&self, rows: &mut RowResults<f64>) {
         rows.log_sum_exp.fill(f64::NEG_INFINITY);
+        let Some(loss) = self.loss else { return };
+        if loss.options.fully_masked == FullyMasked::Nan {
+            rows.entropy.fill(f64::NAN);
+            if matches!(loss.targets, Targets::Probabilities(_)) {
+                rows.losses.fill(f64::NAN);
+            }
+        }
     }
 
     /// Puts the values of a window's rows in their places.

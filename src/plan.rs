@@ -304,17 +304,21 @@ impl Plan {
         self.partial_bytes
     }
 
-    /// Bytes that have to be read and written at the least: each logit, each element beside it and each
-    /// result once.
+    /// Bytes that have to be read and written at the least: each logit, each element beside it, each label
+    /// and each result once.
     pub fn floor_bytes(&self) -> u64 {
         self.bytes_with(1)
     }
 
     fn bytes_with(&self, readings: u64) -> u64 {
-        let Job { dtypes, rows, result, .. } = &self.job;
+        let Job { op, dtypes, rows, result, .. } = &self.job;
         let read = dtypes.logits.bytes() + dtypes.operand.map_or(0, Dtype::bytes);
         let written = if self.job.writes_result() { dtypes.result.bytes() } else { 4 };
         let read = rows.elements().saturating_mul(readings).saturating_mul(read);
+        // A loss has a word for each row's label, and beside a gradient one for the loss.
+        let label = if op.is_loss() && dtypes.operand.is_none() { 4 } else { 0 };
+        let beside = if *op == Op::CrossEntropyGradient { 4 } else { 0 };
+        let read = read.saturating_add(rows.count().saturating_mul(label + beside));
         read.saturating_add(result.elements().saturating_mul(written))
     }
 

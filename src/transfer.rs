@@ -320,7 +320,7 @@ impl Gpu {
             return Ok(());
         }
         if rows.classes() == 0 {
-            // Log-sum-exp is −∞ of no classes, its sum 0, and a loss is 0.
+            // Log-sum-exp is −∞ of no classes, and its sum 0.
             if let Some(result) = result {
                 let value =
                     |place| if op == Op::SignedLogSumExp && place % 2 == 1 { 0.0 } else { f64::NEG_INFINITY };

@@ -9,7 +9,7 @@ use common::device::devices;
 use common::loss::{LabelArray, Loss, Target, WorstOfLoss};
 use common::rows_of_interest::{Character, Random};
 use common::stored::Stored;
-use wgpu_softmax::{CrossEntropy, Dtype, Elements, Error, FullyMasked, Reduction};
+use wgpu_softmax::{Adjustment, CrossEntropy, Dtype, Elements, Error, FullyMasked, Options, Reduction};
 
 const REDUCTIONS: [Reduction; 3] = [Reduction::None, Reduction::Sum, Reduction::Mean];
 
@@ -457,6 +457,63 @@ fn target_probabilities_under_masks() {
                 (loss.reduction, loss.smoothing, loss.z_loss) = (reduction, smoothing, z_loss);
                 loss.put("target probabilities under a mask");
             }
+        }
+    }
+}
+
+/// Where nothing takes part and that is no probability rather than NaN, only a target costs anything.
+#[test]
+fn a_wholly_masked_row_without_a_target_costs_nothing() {
+    let logits = [0.5f32, 1.0, f32::NAN, 0.0, 1.0, 2.0];
+    let (shape, mask) = ([2, 3], [false, true]);
+    let (labels, shares) = ([2i64, 0], [0.25f32, 0.5, 0.25, 1.0, 0.0, 0.0]);
+    let by_labels = || CrossEntropy::new(&logits, &shape, 1, &labels);
+    let by_shares = || CrossEntropy::new(&logits, &shape, 1, Elements::from(&shares));
+    for device in devices() {
+        for (loss, expected) in [
+            (by_labels(), f32::INFINITY),
+            (by_labels().label_smoothing(0.5), f32::INFINITY),
+            // No label keeps a share of a target that is spread evenly, and none has one whose weight is 0.
+            (by_labels().label_smoothing(1.0), 0.0),
+            (by_labels().class_weights(&[1.0f32, 1.0, 0.0]), 0.0),
+            (by_shares(), 0.0),
+            (by_shares().label_smoothing(0.5), 0.0),
+        ] {
+            let adjustment = Adjustment::default().mask(&mask, &[2, 1]);
+            let loss = loss.adjustment(adjustment).reduction(Reduction::None).with_gradient();
+            for (choice, expected) in [(FullyMasked::Zero, expected), (FullyMasked::Nan, f32::NAN)] {
+                let loss = loss.clone().options(Options::default().fully_masked(choice));
+                let answer = device.cross_entropy::<f32>(&loss).unwrap();
+                let is_expected =
+                    answer.losses[0] == expected || answer.losses[0].is_nan() && expected.is_nan();
+                assert!(is_expected, "{} on {}", answer.losses[0], device.name());
+                assert!(answer.losses[1] > 0.0);
+                let nothing = |value: &f32| if expected.is_nan() { value.is_nan() } else { *value == 0.0 };
+                assert!(answer.gradient.unwrap()[..3].iter().all(nothing));
+            }
+        }
+    }
+}
+
+/// In a row without classes nothing takes part.
+#[test]
+fn rows_without_classes() {
+    let logits: [f32; 0] = [];
+    for device in devices() {
+        for (choice, expected) in [(FullyMasked::Zero, 0.0), (FullyMasked::Nan, f32::NAN)] {
+            let options = Options::default().fully_masked(choice);
+            let asked = |loss: CrossEntropy<'_>| {
+                let loss = loss.options(options).reduction(Reduction::None).with_gradient().with_entropy();
+                device.cross_entropy::<f32>(&loss.with_log_sum_exp().with_argmax()).unwrap()
+            };
+            let is_expected = |value: &f32| *value == expected || value.is_nan() && expected.is_nan();
+            let answer = asked(CrossEntropy::new(&logits, &[2, 0], 1, Elements::from(&logits)));
+            assert!(answer.losses.len() == 2 && answer.losses.iter().all(is_expected));
+            assert!(answer.entropy.unwrap().iter().all(is_expected));
+            assert_eq!(answer.log_sum_exp.unwrap(), [f32::NEG_INFINITY; 2]);
+            assert_eq!((answer.gradient.unwrap().len(), answer.argmax.unwrap()), (0, vec![0, 0]));
+            let ignored = asked(CrossEntropy::new(&logits, &[2, 0], 1, &[-1i64, -1]).ignore_index(-1));
+            assert_eq!((ignored.losses, ignored.counted), (vec![0.0; 2], 0));
         }
     }
 }

@@ -44,7 +44,7 @@ pub fn run(asked: &Explain) -> Outcome {
             let _ = writeln!(text, "{plan}");
         }
         None => {
-            let bytes = report::bytes(least_bytes(asked.operation, dtype, &rows));
+            let bytes = report::bytes(least_bytes(planned(asked.operation), dtype, &rows));
             line("plan", "the CPU's threads share the rows among them; there is no kernel to choose".into());
             line("memory", format!("{bytes} at the least: each input read and each result written once"));
             if computation.device == Device::Auto && dtype != Dtype::F64 {
@@ -77,28 +77,23 @@ fn plan(
     Plan::new(planned(asked.operation), dtype, rows, &options, capabilities)
 }
 
-/// The operation whose plan it is: a loss walks over its rows as the log-softmax does that it is made of.
+/// The operation whose plan it is.
 fn planned(operation: Operation) -> Op {
     match operation {
         Operation::Rows(op) => op,
-        Operation::CrossEntropy => Op::LogSoftmax,
+        Operation::CrossEntropy => Op::CrossEntropy,
     }
 }
 
-/// What has to be read and written: the logits, a second operand of their size, the result. For a loss, the
-/// logits, and a label and a loss for each row.
-fn least_bytes(operation: Operation, dtype: Dtype, rows: &Rows) -> u64 {
+/// What has to be read and written: the logits, a second operand of their size, the result. For a loss, a
+/// label for each row, and beside a gradient the loss of each row.
+fn least_bytes(op: Op, dtype: Dtype, rows: &Rows) -> u64 {
     let label_bytes = 8;
-    let (elements, others) = match operation {
-        Operation::Rows(op) => {
-            let inputs = if op.operand().is_some() { 2 } else { 1 };
-            (rows.elements().saturating_mul(inputs).saturating_add(rows.result(op).elements()), 0)
-        }
-        Operation::CrossEntropy => {
-            (rows.elements().saturating_add(rows.count()), rows.count().saturating_mul(label_bytes))
-        }
-    };
-    elements.saturating_mul(dtype.bytes()).saturating_add(others)
+    let inputs = if op.operand().is_some() { 2 } else { 1 };
+    let elements = rows.elements().saturating_mul(inputs).saturating_add(rows.result(op).elements());
+    let beside = if op == Op::CrossEntropyGradient { rows.count() } else { 0 };
+    let labels = if op.is_loss() { rows.count().saturating_mul(label_bytes) } else { 0 };
+    elements.saturating_add(beside).saturating_mul(dtype.bytes()).saturating_add(labels)
 }
 
 /// The rows as a kernel sees them, and whether the host permutes the array to that end.

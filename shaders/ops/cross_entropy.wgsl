@@ -18,14 +18,20 @@ fn loss_result(row: Finish) -> u32 {
     if !is_counted() {
         return 0u;
     }
-    if row.is_special {
-        // Nothing takes part: log-softmax has NaN everywhere, or −∞.
-        return select(NAN_BITS, INFINITY_BITS, row.is_empty && row.special == 0u);
+    if row.is_special && !(row.is_empty && row.special == 0u) {
+        return NAN_BITS;
     }
-    let of_label = likelihood(row.statistics.sum.label_distance, row.statistics.sum.has_label, row);
-    let of_others = likelihood(row.statistics.sum.distances, row.statistics.sum.targets, row);
     let q = label_part();
-    let likelihoods = select(0.0, q * of_label, q != 0.0) + of_others;
+    var likelihoods = 0.0;
+    if row.is_special {
+        // Nothing takes part, and log-softmax is −∞ everywhere: what is no target costs nothing there either.
+        let costs = q != 0.0 || row.statistics.sum.targets != 0.0;
+        likelihoods = bitcast<f32>(select(0u, INFINITY_BITS, costs));
+    } else {
+        let of_label = likelihood(row.statistics.sum.label_distance, row.statistics.sum.has_label, row);
+        let of_others = likelihood(row.statistics.sum.distances, row.statistics.sum.targets, row);
+        likelihoods = select(0.0, q * of_label, q != 0.0) + of_others;
+    }
     if (parameters.loss.kinds & SHARES) == 0u {
         return one_nan(bitcast<u32>(likelihoods));
     }

@@ -10,7 +10,7 @@ use crate::arrays::ArrayFile;
 /// What is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// An operation on rows.
+    /// An operation on rows; a loss with its gradient where it is only to be planned.
     Rows(Op),
     /// The loss, with whatever is wanted beside it.
     CrossEntropy,
@@ -27,13 +27,16 @@ impl Operation {
 
     /// All that may be told apart by a plan.
     fn all() -> impl Iterator<Item = Operation> {
-        Op::ALL.into_iter().map(Operation::Rows).chain([Operation::CrossEntropy])
+        let losses = [Operation::CrossEntropy, Operation::Rows(Op::CrossEntropyGradient)];
+        Op::ALL.into_iter().map(Operation::Rows).chain(losses)
     }
 
-    /// All that are asked for by name: whether a log-sum-exp is weighted shows in what it is given.
+    /// All that are asked for by name: whether a log-sum-exp is weighted shows in what it is given, and
+    /// whether a loss has a gradient in what is to be written.
     fn by_name() -> impl Iterator<Item = Operation> {
+        use Op::{CrossEntropyGradient, SignedLogSumExp, WeightedLogSumExp};
         Operation::all().filter(|operation| {
-            !matches!(operation, Operation::Rows(Op::WeightedLogSumExp | Op::SignedLogSumExp))
+            !matches!(operation, Operation::Rows(WeightedLogSumExp | SignedLogSumExp | CrossEntropyGradient))
         })
     }
 }

@@ -218,20 +218,6 @@ fn a_gpu_computes_in_f32_or_refuses() {
     }
 }
 
-/// f16 is computed in f32, which every GPU does.
-#[test]
-fn a_gpu_takes_half_precision_by_way_of_f32() {
-    if !has_adapter() {
-        return;
-    }
-    let half: Vec<f16> = reference::logits(64).iter().map(|&value| f16::from_f64(value)).collect();
-    let data: Vec<u8> = half.iter().flat_map(|value| value.to_be_bytes()).collect();
-    let result = computed(&npy::file(">f2", false, &[4, 16], &data), &["--device", "gpu"]);
-    assert_eq!(result.descr, "<f2");
-    let wide: Vec<f64> = half.iter().map(|value| value.to_f64()).collect();
-    reference::assert_close(&result.values, &reference::compute("softmax", &wide, &[4, 16], &[1]), "<f2");
-}
-
 fn adapter_name() -> String {
     let found = run(&["devices", "--json"]).succeeded().json();
     found["adapters"][0]["name"].as_str().unwrap().to_uppercase()

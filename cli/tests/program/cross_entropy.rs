@@ -1,6 +1,6 @@
 //! The loss in all its combinations, its gradient, and what is said of it.
 
-use crate::{Folder, npy, reference, run};
+use crate::{Folder, devices, npy, on, reference, run};
 
 /// What a loss is made of, classes on the middle axis of (rows, classes, columns).
 struct Loss {
@@ -117,31 +117,41 @@ impl Loss {
         }
         give(&["--label-smoothing", &self.smoothing.to_string(), "--z-loss", &self.z_loss.to_string()]);
         let [output, gradient, logarithms] = ["l.npy", "g.npy", "p.npy"].map(|name| folder.name(name));
-        give(&["-o", &output, "--grad", &gradient, "--log-probs", &logarithms, "--json", "--device", "cpu"]);
-        for reduction in ["none", "mean", "sum"] {
+        give(&["-o", &output, "--grad", &gradient, "--log-probs", &logarithms, "--json"]);
+        let reductions = ["none", "mean", "sum"].map(|reduction| ("cpu", reduction));
+        for (device, reduction) in reductions.into_iter().chain([("gpu", "mean")]) {
+            if !devices().contains(&device) {
+                continue;
+            }
             let mut words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            words.extend(on(device));
             if reduction != "mean" {
                 words.extend(["--reduction", reduction]);
             }
             let facts = run(&words).succeeded().json();
             let expected = self.expected(reduction);
+            assert_eq!(facts["device"]["kind"], device);
             assert_eq!(facts["reduction"], reduction);
             assert_eq!(facts["counted"], expected.counted);
             let [loss, gradient, logarithms] =
                 [&output, &gradient, &logarithms].map(|name| npy::parse(&std::fs::read(name).unwrap()));
+            let descr = if device == "gpu" { "<f4" } else { "<f8" };
+            assert_eq!(loss.descr, descr);
             if reduction == "none" {
                 assert_eq!(loss.shape, kept);
                 assert!(facts["loss"].is_null());
-                reference::assert_close(&loss.values, &expected.losses, "<f8");
+                reference::assert_close(&loss.values, &expected.losses, descr);
             } else {
                 assert!(loss.shape.is_empty());
-                reference::assert_close(&loss.values, &[expected.loss], "<f8");
+                reference::assert_close(&loss.values, &[expected.loss], descr);
                 // serde_json does not read numbers to the last digit.
-                reference::assert_within(&[facts["loss"].as_f64().unwrap()], &loss.values, 1e-13);
+                let tolerance = if device == "gpu" { 1e-6 } else { 1e-13 };
+                reference::assert_within(&[facts["loss"].as_f64().unwrap()], &loss.values, tolerance);
             }
             assert_eq!((&gradient.shape[..], &logarithms.shape[..]), (shape, shape));
-            reference::assert_within(&gradient.values, &expected.gradient, 1e-12);
-            reference::assert_close(&logarithms.values, &expected.log_probabilities, "<f8");
+            let tolerance = if device == "gpu" { 1e-5 } else { 1e-12 };
+            reference::assert_within(&gradient.values, &expected.gradient, tolerance);
+            reference::assert_close(&logarithms.values, &expected.log_probabilities, descr);
         }
     }
 }

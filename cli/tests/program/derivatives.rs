@@ -1,6 +1,6 @@
 //! Products with Jacobians, against the dense matrix.
 
-use crate::{Folder, computed, npy, reference, run};
+use crate::{Folder, computed, computed_on, devices, npy, reference, run};
 
 /// The Jacobian of softmax or of its logarithm, applied from the side that the operation applies it.
 fn product(op: &str, logits: &[f64], v: &[f64]) -> Vec<f64> {
@@ -12,6 +12,11 @@ fn product(op: &str, logits: &[f64], v: &[f64]) -> Vec<f64> {
     let all = 0..p.len();
     let along = |i: usize, j: usize| if op.ends_with("vjp") { entry(j, i) } else { entry(i, j) };
     all.clone().map(|i| all.clone().map(|j| along(i, j) * v[j]).sum()).collect()
+}
+
+/// How far a product may be from one in f64: no vector here has an element beyond 8, or more than 6 of them.
+fn tolerance(device: &str) -> f64 {
+    if device == "gpu" { 40.0 * 2f64.powi(-24) * (8.0 + 6.0 * 8.0) } else { 1e-13 }
 }
 
 const OPS: [(&str, &str); 4] = [
@@ -28,18 +33,21 @@ fn products_are_those_with_the_dense_matrix() {
     let (logits, v) = numbers.split_at(120);
     let input = folder.file("x.npy", &npy::f64_file(&[4, 5, 6], logits));
     let vector = folder.file("v.npy", &npy::f64_file(&[4, 5, 6], v));
-    for (op, option) in OPS {
-        let last = computed(&[&input, "--op", op, option, &vector]);
-        let expected: Vec<f64> =
-            logits.chunks(6).zip(v.chunks(6)).flat_map(|(logits, v)| product(op, logits, v)).collect();
-        assert_eq!((last.descr.as_str(), &last.shape[..]), ("<f8", &[4, 5, 6][..]));
-        reference::assert_within(&last.values, &expected, 1e-13);
+    for &device in devices() {
+        for (op, option) in OPS {
+            let last = computed_on(device, &[&input, "--op", op, option, &vector]);
+            let expected: Vec<f64> =
+                logits.chunks(6).zip(v.chunks(6)).flat_map(|(logits, v)| product(op, logits, v)).collect();
+            let descr = if device == "gpu" { "<f4" } else { "<f8" };
+            assert_eq!((last.descr.as_str(), &last.shape[..]), (descr, &[4, 5, 6][..]));
+            reference::assert_within(&last.values, &expected, tolerance(device));
 
-        let along_first = computed(&[&input, "--op", op, option, &vector, "--axis", "0"]);
-        for place in 0..30 {
-            let row = |values: &[f64]| (0..4).map(|class| values[class * 30 + place]).collect::<Vec<_>>();
-            let expected = product(op, &row(logits), &row(v));
-            reference::assert_within(&row(&along_first.values), &expected, 1e-13);
+            let along_first = computed_on(device, &[&input, "--op", op, option, &vector, "--axis", "0"]);
+            for place in 0..30 {
+                let row = |values: &[f64]| (0..4).map(|class| values[class * 30 + place]).collect::<Vec<_>>();
+                let expected = product(op, &row(logits), &row(v));
+                reference::assert_within(&row(&along_first.values), &expected, tolerance(device));
+            }
         }
     }
 }
@@ -54,13 +62,14 @@ fn temperature_and_masks_are_part_of_what_is_differentiated() {
     let vector = folder.file("v.npy", &npy::f64_file(&[4], v));
     let mask = folder.file("mask.npy", &npy::bool_file(&[4], &[true, true, false, true]));
     let taken = [0, 1, 3];
-    for (op, option) in OPS {
+    let cases = devices().iter().flat_map(|&device| OPS.map(|(op, option)| (device, op, option)));
+    for (device, op, option) in cases {
         let arguments = [&input, "--op", op, option, &vector, "--mask", &mask, "--temperature", "2.5"];
-        let result = computed(&arguments).values;
+        let result = computed_on(device, &arguments).values;
         let cold: Vec<f64> = taken.iter().map(|&place| logits[place] / 2.5).collect();
         let expected = product(op, &cold, &taken.map(|place| v[place]));
         let expected: Vec<f64> = expected.iter().map(|value| value / 2.5).collect();
-        reference::assert_within(&taken.map(|place| result[place]), &expected, 1e-13);
+        reference::assert_within(&taken.map(|place| result[place]), &expected, tolerance(device));
         assert_eq!(result[2], 0.0);
     }
 }

@@ -25,6 +25,19 @@ fn the_plan_of_a_gpu() {
     assert!(apart.contains("not adjacent") && apart.contains("768 rows of 128 classes"), "{apart}");
     let whole = explained(&["2x3x4", "--axis", "all", "--device", "gpu"]);
     assert!(whole.contains("over the whole array: 1 row of 24 classes"), "{whole}");
+    for (op, dtype, moved) in [
+        ("vjp", "f32", "11.7 KiB at the least"),
+        ("vjp", "f16", "5.9 KiB at the least"),
+        ("jacobian", "bf16", "197.3 KiB at the least"),
+        // A value for each row is f32, and so is one beside the gradient.
+        ("cross-entropy", "f32", "4.0 KiB at the least"),
+        ("cross-entropy", "bf16", "2.0 KiB at the least"),
+        ("cross-entropy-gradient", "f32", "7.9 KiB at the least"),
+    ] {
+        let text = explained(&["10x100", "--device", "gpu", "--op", op, "--dtype", dtype]);
+        let named = format!("\n{op} of 10 rows of 100 classes in {dtype}\n");
+        assert!(text.contains(&named) && text.contains(moved) && text.contains(" moved, "), "{text}");
+    }
     let error = run(&["explain", "4x5", "--device", "gpu", "--dtype", "f64"]).failed(4);
     assert!(error.contains("f64"), "{error}");
 }
@@ -54,7 +67,14 @@ fn the_cpu_and_what_a_gpu_would_do() {
 #[test]
 fn shapes_of_every_kind() {
     for shape in ["1", "0", "0x10", "10x0", "1x1x1x1x1x1x1", "65536x2", "1000000007", "3X4", "3×4"] {
-        for op in ["softmax", "logsumexp", "log-softmax-vjp", "signed-logsumexp", "cross-entropy"] {
+        for op in [
+            "softmax",
+            "logsumexp",
+            "log-softmax-vjp",
+            "signed-logsumexp",
+            "cross-entropy",
+            "cross-entropy-gradient",
+        ] {
             explained(&[shape, "--op", op, "--device", "cpu"]);
         }
     }
@@ -70,4 +90,7 @@ fn what_is_read_and_written() {
     assert!(bytes(&["--dtype", "f32", "--op", "vjp"]).contains("192.0 MiB at the least"));
     // The logits, a label of 8 bytes a row, a loss a row.
     assert!(bytes(&["--dtype", "f32", "--op", "cross-entropy"]).contains("76.0 MiB at the least"));
+    // And the gradient.
+    let gradient = ["--dtype", "f32", "--op", "cross-entropy-gradient"];
+    assert!(bytes(&gradient).contains("140.0 MiB at the least"));
 }

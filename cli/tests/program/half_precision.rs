@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use crate::safetensors::{self, Tensor};
-use crate::{Folder, npy, reference, run};
+use crate::{Folder, devices, has_adapter, npy, reference, run};
 
 /// The numbers as a type holds them.
 fn held(dtype: &str, values: &[f64]) -> Vec<f64> {
@@ -44,14 +44,52 @@ fn any_type_in_and_any_type_out() {
             };
             let wider = given == "f64" && asked != "f64" || bytes(given) > bytes(asked);
             let meant = if wider { held(asked, &stored) } else { stored.clone() };
-            for op in ["softmax", "log-softmax", "logsumexp"] {
+            let ops = ["softmax", "log-softmax", "logsumexp"];
+            // No GPU computes in f64.
+            let devices = devices().iter().filter(|device| **device == "cpu" || asked != "f64");
+            for (&device, op) in devices.flat_map(|device| ops.map(|op| (device, op))) {
                 let output = folder.name("out.safetensors");
-                run(&["run", &input, "-o", &output, "--op", op, "--dtype", asked, "--device", "cpu"])
+                run(&["run", &input, "-o", &output, "--op", op, "--dtype", asked, "--device", device])
                     .succeeded();
                 let (_, result) = safetensors::parse(&std::fs::read(output).unwrap());
                 assert_eq!(result.descr, asked.to_uppercase());
                 let expected = reference::compute(op, &meant, &shape, &[1]);
                 reference::assert_close(&result.values, &expected, &result.descr);
+            }
+        }
+    }
+}
+
+/// The place of a number of 16 bits among all of its type.
+fn rank(descr: &str, value: f64) -> i32 {
+    let bits = if descr == "F16" { f16::from_f64(value).to_bits() } else { bf16::from_f64(value).to_bits() };
+    let magnitude = i32::from(bits & 0x7fff);
+    if bits >> 15 == 1 { -magnitude } else { magnitude }
+}
+
+/// A GPU reads and writes 16 bits itself. Both devices are within a unit of what is right, and of each other.
+#[test]
+fn a_gpu_and_the_cpu_are_one_unit_apart_at_most() {
+    if !has_adapter() {
+        return;
+    }
+    let folder = Folder::new();
+    for (dtype, shape, axis) in [("f16", [3, 1001], "1"), ("bf16", [3, 1001], "1"), ("f16", [77, 5], "0")] {
+        let values = held(dtype, &reference::logits(shape[0] * shape[1]));
+        let input = folder.file("in.safetensors", &tensor(dtype, &shape, &values));
+        for op in ["softmax", "log-softmax", "logsumexp"] {
+            let [gpu, cpu] = ["gpu", "cpu"].map(|device| {
+                let output = folder.name("out.safetensors");
+                let arguments = ["run", &input, "-o", &output, "--op", op, "--axis", axis];
+                let ran = run(&[&arguments[..], &["--device", device, "--json"]].concat()).succeeded();
+                assert_eq!(ran.json()["device"]["kind"], device);
+                safetensors::parse(&std::fs::read(output).unwrap()).1
+            });
+            assert_eq!((&gpu.descr, &gpu.shape), (&cpu.descr, &cpu.shape));
+            assert_eq!(gpu.descr, dtype.to_uppercase());
+            for (gpu_value, cpu_value) in gpu.values.iter().zip(&cpu.values) {
+                let apart = rank(&gpu.descr, *gpu_value) - rank(&gpu.descr, *cpu_value);
+                assert!(apart.abs() <= 1, "{op} in {dtype}: {gpu_value} {cpu_value}");
             }
         }
     }
@@ -79,11 +117,12 @@ fn a_loss_and_a_product_of_mixed_types() {
     let vector = folder.file("v.safetensors", &tensor("bf16", &[3, 5], &cotangent));
     let labels = folder.file("labels.npy", &npy::i64_file(&[3], &[4, 0, 2]));
     let everything = [true; 5];
-    for (asked, descr) in [(None, "<f2"), (Some("f32"), "<f4")] {
+    let types = [(None, "<f2"), (Some("f32"), "<f4")];
+    for (&device, (asked, descr)) in devices().iter().flat_map(|device| types.map(|types| (device, types))) {
         let (output, gradient) = (folder.name("out.npy"), folder.name("gradient.npy"));
         let dtype: Vec<&str> = asked.map(|asked| vec!["--dtype", asked]).unwrap_or_default();
         let product =
-            ["run", &input, "-o", &output, "--op", "vjp", "--cotangent", &vector, "--device", "cpu"];
+            ["run", &input, "-o", &output, "--op", "vjp", "--cotangent", &vector, "--device", device];
         run(&[&product[..], &dtype].concat()).succeeded();
         let result = npy::parse(&std::fs::read(&output).unwrap());
         assert_eq!(result.descr, descr);
@@ -93,17 +132,16 @@ fn a_loss_and_a_product_of_mixed_types() {
             let mean: f64 = p.iter().zip(v).map(|(p, v)| p * v).sum();
             let expected: Vec<f64> = p.iter().zip(v).map(|(p, v)| p * (v - mean)).collect();
             for (actual, expected) in result.values[5 * row..][..5].iter().zip(expected) {
-                let tolerance = if descr == "<f2" { 2f64.powi(-11) } else { 2f64.powi(-18) };
-                assert!(
-                    (actual - expected).abs() <= tolerance * expected.abs().max(0.1),
-                    "{actual} {expected}"
-                );
+                // 40 units of what is computed in, of p·max|v| where both are at their greatest; and the rounding.
+                let rounding = if descr == "<f2" { 2f64.powi(-11) * expected.abs() } else { 0.0 };
+                let bound = 40.0 * 2f64.powi(-24) * 8.0 + rounding;
+                assert!((actual - expected).abs() <= bound, "{actual} {expected}");
             }
         }
 
         let loss =
             ["run", &input, "-o", &output, "--op", "cross-entropy", "--labels", &labels, "--grad", &gradient];
-        run(&[&loss[..], &["--reduction", "sum", "--device", "cpu"], &dtype].concat()).succeeded();
+        run(&[&loss[..], &["--reduction", "sum", "--device", device], &dtype].concat()).succeeded();
         let (loss, gradient) = (std::fs::read(&output).unwrap(), std::fs::read(&gradient).unwrap());
         let (loss, gradient) = (npy::parse(&loss), npy::parse(&gradient));
         assert_eq!((loss.descr.as_str(), loss.shape.len(), gradient.descr.as_str()), (descr, 0, descr));

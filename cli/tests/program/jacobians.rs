@@ -1,10 +1,6 @@
 //! The Jacobians: shapes, values, and what the summary says of them.
 
-use crate::{example, has_adapter, npy, reference, run, run_with_input};
-
-fn devices() -> &'static [&'static str] {
-    if has_adapter() { &["cpu", "gpu"] } else { &["cpu"] }
-}
+use crate::{devices, example, npy, reference, run, run_with_input};
 
 #[test]
 fn the_digits_have_a_matrix_each() {

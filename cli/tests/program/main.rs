@@ -135,12 +135,28 @@ fn has_adapter() -> bool {
     found
 }
 
+/// The devices that every operation is tried on.
+fn devices() -> &'static [&'static str] {
+    if has_adapter() { &["cpu", "gpu"] } else { &["cpu"] }
+}
+
+/// The arguments that choose a device. A GPU is asked for f32, whatever the input is.
+fn on(device: &str) -> &'static [&'static str] {
+    if device == "gpu" { &["--device", "gpu", "--dtype", "f32"] } else { &["--device", "cpu"] }
+}
+
 /// Runs on the CPU with the arguments given, and reads the result.
 #[track_caller]
 fn computed(arguments: &[&str]) -> npy::Array {
+    computed_on("cpu", arguments)
+}
+
+/// Runs on a device with the arguments given, and reads the result.
+#[track_caller]
+fn computed_on(device: &str, arguments: &[&str]) -> npy::Array {
     let folder = Folder::new();
     let output = folder.name("out.npy");
-    run(&[&["run"], arguments, &["-o", &output, "--device", "cpu"]].concat()).succeeded();
+    run(&[&["run"], arguments, &["-o", &output], on(device)].concat()).succeeded();
     npy::parse(&std::fs::read(output).unwrap())
 }
 

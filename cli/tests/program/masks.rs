@@ -2,24 +2,37 @@
 
 use half::f16;
 
-use crate::{Folder, computed, npy, reference, run};
+use crate::{Folder, computed, computed_on, devices, npy, reference, run};
 
 /// A result of logits of `shape` along their last axis, where `adjust` says for a row and a class what takes
 /// part and as what.
 #[track_caller]
 fn assert_adjusted(
-    result: &[f64],
+    result: &npy::Array,
     classes: usize,
     logits: &[f64],
     adjust: impl Fn(usize, usize, f64) -> Option<f64>,
 ) {
-    for (row, (result, logits)) in result.chunks(classes).zip(logits.chunks(classes)).enumerate() {
+    let descr = result.descr.as_str();
+    for (row, (result, logits)) in result.values.chunks(classes).zip(logits.chunks(classes)).enumerate() {
         let adjusted: Vec<Option<f64>> =
             (0..classes).map(|class| adjust(row, class, logits[class])).collect();
         let part: Vec<bool> = adjusted.iter().map(Option::is_some).collect();
         let values: Vec<f64> = adjusted.iter().map(|value| value.unwrap_or(0.0)).collect();
         if part.contains(&true) {
-            reference::assert_close(result, &reference::softmax(&values, &part), "<f8");
+            let expected = reference::softmax(&values, &part);
+            if descr == "<f4" {
+                // What is rounded before the exponential takes it grows with the row.
+                let greatest = values.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+                let units = (16.0 + 3.0 * greatest) * 2f64.powi(-24);
+                for (actual, expected) in result.iter().zip(expected) {
+                    // Devices may flush what is smaller than any normal number.
+                    let bound = units * expected + f64::from(f32::MIN_POSITIVE);
+                    assert!((actual - expected).abs() <= bound, "row {row}: {actual} {expected}");
+                }
+            } else {
+                reference::assert_close(result, &expected, descr);
+            }
         } else {
             assert!(result.iter().all(|value| value.is_nan()), "row {row}");
         }
@@ -44,14 +57,17 @@ fn a_mask_of_any_shape_that_can_be_broadcast() {
         let truths = folder.file("mask.npy", &npy::bool_file(shape, &mask));
         let bytes: Vec<u8> = mask.iter().map(|&part| part.into()).collect();
         let numbers = folder.file("numbers.npy", &npy::file("|u1", false, shape, &bytes));
-        for mask_file in [&truths, &numbers] {
-            let result = computed(&[&input, "--mask", mask_file]);
-            assert_adjusted(&result.values, 5, &logits, |row, class, x| mask[at(row, class)].then_some(x));
+        let cases = [("cpu", &truths), ("cpu", &numbers), ("gpu", &truths)];
+        for (device, mask_file) in cases.into_iter().filter(|(device, _)| devices().contains(device)) {
+            let result = computed_on(device, &[&input, "--mask", mask_file]);
+            assert_adjusted(&result, 5, &logits, |row, class, x| mask[at(row, class)].then_some(x));
         }
         let added: Vec<f64> = (0..elements).map(|place| place as f64 % 3.0 - 1.0).collect();
         let added_file = folder.file("added.npy", &npy::f64_file(shape, &added));
-        let result = computed(&[&input, "--add-mask", &added_file, "--temperature", "0.5"]);
-        assert_adjusted(&result.values, 5, &logits, |row, class, x| Some(x / 0.5 + added[at(row, class)]));
+        for &device in devices() {
+            let result = computed_on(device, &[&input, "--add-mask", &added_file, "--temperature", "0.5"]);
+            assert_adjusted(&result, 5, &logits, |row, class, x| Some(x / 0.5 + added[at(row, class)]));
+        }
     }
 }
 
@@ -83,9 +99,11 @@ fn what_is_masked_has_no_influence() {
     for (op, masked, expected) in
         [("softmax", 0.0, [p, 1.0 - p]), ("log-softmax", f64::NEG_INFINITY, [p.ln(), (1.0 - p).ln()])]
     {
-        let result = computed(&[&input, "--op", op, "--mask", &mask]).values;
-        assert_eq!(result[..3], [masked; 3]);
-        reference::assert_close(&result[3..], &expected, "<f8");
+        for &device in devices() {
+            let result = computed_on(device, &[&input, "--op", op, "--mask", &mask]);
+            assert_eq!(result.values[..3], [masked; 3]);
+            reference::assert_close(&result.values[3..], &expected, &result.descr);
+        }
     }
     let sum = computed(&[&input, "--op", "logsumexp", "--mask", &mask]);
     assert!(sum.shape.is_empty() && (sum.values[0] - (1f64.exp() + 2f64.exp()).ln()).abs() < 1e-14);
@@ -105,13 +123,15 @@ fn queries_see_the_keys_that_they_may() {
         (&["--causal", "--window", "0"], 0, Some(0)),
         (&["--causal", "--causal-offset", "9223372036854775807"], i64::MAX, None),
     ] {
-        let result = computed(&[&[&input[..]], arguments].concat());
-        assert_adjusted(&result.values, 6, &logits, |row, class, x| {
-            let (i, j) = (i128::from(row as u64 % 4), i128::from(class as u64));
-            let last = i + i128::from(offset);
-            let seen = j <= last && window.is_none_or(|window| j > last - window);
-            seen.then_some(x)
-        });
+        for &device in devices() {
+            let result = computed_on(device, &[&[&input[..]], arguments].concat());
+            assert_adjusted(&result, 6, &logits, |row, class, x| {
+                let (i, j) = (i128::from(row as u64 % 4), i128::from(class as u64));
+                let last = i + i128::from(offset);
+                let seen = j <= last && window.is_none_or(|window| j > last - window);
+                seen.then_some(x)
+            });
+        }
     }
 }
 
@@ -133,14 +153,19 @@ fn rows_of_different_lengths() {
     let lengths = [4i64, 1, 2, 3, 0, 4];
     for shape in [&[2, 3][..], &[2, 3, 1]] {
         let file = folder.file("lengths.npy", &npy::i64_file(shape, &lengths));
-        let result = computed(&[&input, "--lengths", &file]);
-        assert_adjusted(&result.values, 4, &logits, |row, class, x| {
-            (class < lengths[row] as usize).then_some(x)
-        });
+        for &device in devices() {
+            let result = computed_on(device, &[&input, "--lengths", &file]);
+            assert_adjusted(&result, 4, &logits, |row, class, x| {
+                (class < lengths[row] as usize).then_some(x)
+            });
+        }
     }
     let middle = folder.file("middle.npy", &npy::i64_file(&[2, 4], &[3, 0, 1, 2, 3, 3, 3, 1]));
-    let result = computed(&[&input, "--lengths", &middle, "--axis", "1", "--fully-masked", "zero"]);
-    assert_eq!([1, 5, 9, 6, 10].map(|place| result.values[place]), [0.0; 5]);
+    for &device in devices() {
+        let arguments = [&input, "--lengths", &middle, "--axis", "1", "--fully-masked", "zero"];
+        let result = computed_on(device, &arguments);
+        assert_eq!([1, 5, 9, 6, 10].map(|place| result.values[place]), [0.0; 5]);
+    }
 
     for (shape, values, reason) in [
         (&[6][..], &lengths, "where 2 × 3 is needed"),
@@ -160,14 +185,20 @@ fn one_temperature_or_one_for_each_row() {
     let folder = Folder::new();
     let logits = reference::logits(2 * 3 * 4);
     let input = folder.file("x.npy", &npy::f64_file(&[2, 3, 4], &logits));
-    let result = computed(&[&input, "--temperature", "1e-1"]);
-    assert_adjusted(&result.values, 4, &logits, |_, _, x| Some(x / 0.1));
+    for &device in devices() {
+        let result = computed_on(device, &[&input, "--temperature", "1e-1"]);
+        // What is meant is the nearest number of the type that is computed in.
+        let temperature = if device == "gpu" { f64::from(0.1f32) } else { 0.1 };
+        assert_adjusted(&result, 4, &logits, |_, _, x| Some(x / temperature));
+    }
 
     let each: Vec<f64> = (1..=6).map(f64::from).collect();
     for shape in [&[2, 3][..], &[2, 3, 1]] {
         let file = folder.file("t.npy", &npy::f64_file(shape, &each));
-        let result = computed(&[&input, "--temperature", &file]);
-        assert_adjusted(&result.values, 4, &logits, |row, _, x| Some(x / each[row]));
+        for &device in devices() {
+            let result = computed_on(device, &[&input, "--temperature", &file]);
+            assert_adjusted(&result, 4, &logits, |row, _, x| Some(x / each[row]));
+        }
     }
     for (shape, of) in [
         (&[3][..], (|row| row % 3) as fn(usize) -> usize),
@@ -181,7 +212,7 @@ fn one_temperature_or_one_for_each_row() {
             .collect();
         let file = folder.file("t.npy", &npy::file("<f2", false, shape, &data));
         let result = computed(&[&input, "--temperature", &file]);
-        assert_adjusted(&result.values, 4, &logits, |row, _, x| Some(x / each[of(row)]));
+        assert_adjusted(&result, 4, &logits, |row, _, x| Some(x / each[of(row)]));
     }
     let wrong = folder.file("t.npy", &npy::f64_file(&[2], &[1.0; 2]));
     assert!(
@@ -218,17 +249,18 @@ fn rows_in_which_nothing_takes_part() {
     let by_itself = folder.file("x.npy", &npy::f64_file(&[2, 2], &[least, least, 0.0, 0.0]));
     let masked = folder.file("y.npy", &npy::f64_file(&[2, 2], &[1.0, 2.0, 0.0, 0.0]));
     let mask = folder.file("mask.npy", &npy::bool_file(&[2, 1], &[false, true]));
-    for arguments in [&[&by_itself[..]][..], &[&masked, "--mask", &mask]] {
+    let ways = [&[&by_itself[..]][..], &[&masked, "--mask", &mask]];
+    for (&device, arguments) in devices().iter().flat_map(|device| ways.map(|way| (device, way))) {
         for (op, nan, zero) in [("softmax", f64::NAN, 0.0), ("log-softmax", f64::NAN, least)] {
             for (fully_masked, expected) in [("nan", nan), ("zero", zero)] {
                 let arguments = [arguments, &["--op", op, "--fully-masked", fully_masked]].concat();
-                let row = &computed(&arguments).values[..2];
+                let row = &computed_on(device, &arguments).values[..2];
                 assert!(row.iter().all(
                     |value| value.to_bits() == expected.to_bits() || value.is_nan() && expected.is_nan()
                 ));
             }
         }
-        let sums = computed(&[arguments, &["--op", "logsumexp"]].concat()).values;
+        let sums = computed_on(device, &[arguments, &["--op", "logsumexp"]].concat()).values;
         assert_eq!(sums[0], least);
     }
 }

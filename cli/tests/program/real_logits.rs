@@ -92,18 +92,20 @@ fn the_digits_with_their_labels() {
     let folder = Folder::new();
     let gradient = folder.name("gradient.npy");
     let arguments = ["--op", "cross-entropy", "--labels", &example("digits_labels.npy"), "--grad", &gradient];
-    let loss = computed("digits_logits.npy", "cpu", &arguments);
     let part = [true; 10];
     let rows = logits.chunks(10).zip(&labels);
     let expected: f64 = rows.clone().map(|(row, &y)| reference::log_sum_exp(row, &part) - row[y]).sum();
-    assert!(loss.shape.is_empty());
-    reference::assert_close(&loss.values, &[expected / 1797.0], "<f4");
-    let gradient = npy::parse(&std::fs::read(gradient).unwrap());
-    assert_eq!((gradient.descr.as_str(), &gradient.shape[..]), ("<f4", &[1797, 10][..]));
-    for ((row, &y), gradient) in rows.zip(gradient.values.chunks(10)) {
-        for (class, (p, actual)) in reference::softmax(row, &part).iter().zip(gradient).enumerate() {
-            let expected = (p - f64::from(u8::from(class == y))) / 1797.0;
-            assert!((actual - expected).abs() <= 1e-5 * expected.abs() + 1e-9, "{actual} {expected}");
+    for device in devices() {
+        let loss = computed("digits_logits.npy", device, &arguments);
+        assert!(loss.shape.is_empty());
+        reference::assert_close(&loss.values, &[expected / 1797.0], "<f4");
+        let gradient = npy::parse(&std::fs::read(&gradient).unwrap());
+        assert_eq!((gradient.descr.as_str(), &gradient.shape[..]), ("<f4", &[1797, 10][..]));
+        for ((row, &y), gradient) in rows.clone().zip(gradient.values.chunks(10)) {
+            for (class, (p, actual)) in reference::softmax(row, &part).iter().zip(gradient).enumerate() {
+                let expected = (p - f64::from(u8::from(class == y))) / 1797.0;
+                assert!((actual - expected).abs() <= 1e-5 * expected.abs() + 1e-9, "{actual} {expected}");
+            }
         }
     }
 }
@@ -116,8 +118,10 @@ fn attention_with_its_padding_and_causally() {
     let folder = Folder::new();
     let mask = folder.file("mask.npy", &npy::file("|b1", false, &[2, 1, 1, 1, 64], &padding));
     let cases = [(&["--mask", &mask][..], false), (&["--mask", &mask, "--causal"], true)];
-    for (arguments, causal) in cases {
-        let result = computed("attention_scores.npy", "cpu", arguments);
+    let cases =
+        devices().iter().flat_map(|device| cases.map(|(arguments, causal)| (device, arguments, causal)));
+    for (device, arguments, causal) in cases {
+        let result = computed("attention_scores.npy", device, arguments);
         assert_eq!(result.shape, [2, 2, 12, 64, 64]);
         for (row, (scores, weights)) in scores.chunks(64).zip(result.values.chunks(64)).enumerate() {
             let (text, query) = (row / (2 * 12 * 64), row % 64);
@@ -137,10 +141,12 @@ fn a_vocabulary_with_its_tokens() {
         .collect();
     let arguments =
         ["--op", "cross-entropy", "--labels", &example("vocab_tokens.npy"), "--reduction", "none"];
-    let losses = computed("vocab_logits.npy", "cpu", &arguments);
     let part = vec![true; 30522];
     let rows = logits.chunks(30522).zip(tokens);
     let expected: Vec<f64> = rows.map(|(row, y)| reference::log_sum_exp(row, &part) - row[y]).collect();
-    assert_eq!(losses.shape, [8]);
-    reference::assert_close(&losses.values, &expected, "<f4");
+    for device in devices() {
+        let losses = computed("vocab_logits.npy", device, &arguments);
+        assert_eq!(losses.shape, [8]);
+        reference::assert_close(&losses.values, &expected, "<f4");
+    }
 }

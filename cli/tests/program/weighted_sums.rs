@@ -1,6 +1,6 @@
 //! log Σ b·exp(x) with weights of any sign, and the sums' signs.
 
-use crate::{Folder, computed, npy, reference, run};
+use crate::{Folder, computed_on, devices, npy, reference, run};
 
 /// The logarithm of the absolute value of the sum, and its sign.
 fn weighted(row: &[f64], b: impl Fn(usize) -> f64) -> (f64, f64) {
@@ -33,18 +33,21 @@ fn weights_of_any_shape_and_sign() {
 
         let sign = folder.name("sign.npy");
         let arguments = [&input, "--op", "logsumexp", "--weights", &weights, "--keepdims"];
-        let signed = computed(&[&arguments[..], &["--sign", &sign]].concat());
-        let signs = npy::parse(&std::fs::read(&sign).unwrap());
-        let unsigned = computed(&arguments);
-        for array in [&signed, &signs, &unsigned] {
-            assert_eq!((array.descr.as_str(), &array.shape[..]), ("<f8", &[3, 4, 1][..]));
-        }
-        for (row, &(logarithm, sign)) in expected.iter().enumerate() {
-            assert!((signed.values[row] - logarithm).abs() < 1e-13, "row {row}");
-            assert_eq!(signs.values[row], sign);
-            match sign < 0.0 {
-                true => assert!(unsigned.values[row].is_nan()),
-                false => assert_eq!(unsigned.values[row], signed.values[row]),
+        for &device in devices() {
+            let signed = computed_on(device, &[&arguments[..], &["--sign", &sign]].concat());
+            let signs = npy::parse(&std::fs::read(&sign).unwrap());
+            let unsigned = computed_on(device, &arguments);
+            let (descr, tolerance) = if device == "gpu" { ("<f4", 1e-5) } else { ("<f8", 1e-13) };
+            for array in [&signed, &signs, &unsigned] {
+                assert_eq!((array.descr.as_str(), &array.shape[..]), (descr, &[3, 4, 1][..]));
+            }
+            for (row, &(logarithm, sign)) in expected.iter().enumerate() {
+                assert!((signed.values[row] - logarithm).abs() < tolerance, "row {row} on {device}");
+                assert_eq!(signs.values[row], sign);
+                match sign < 0.0 {
+                    true => assert!(unsigned.values[row].is_nan()),
+                    false => assert_eq!(unsigned.values[row], signed.values[row]),
+                }
             }
         }
     }
@@ -55,14 +58,18 @@ fn a_weight_of_nothing_removes_what_it_is_for() {
     let folder = Folder::new();
     let values = [f64::NAN, 0.0, f64::INFINITY, 0.0];
     let input = folder.file("x.npy", &npy::f64_file(&[4], &values));
-    let weights = folder.file("b.npy", &npy::file("|i1", false, &[4], &[0, 1, 0, 1]));
-    assert_eq!(computed(&[&input, "--op", "logsumexp", "--weights", &weights]).values, [2f64.ln()]);
+    let both = folder.file("both.npy", &npy::file("|i1", false, &[4], &[0, 1, 0, 1]));
     // SciPy's example of a sum that vanishes.
-    let weights = folder.file("b.npy", &npy::file("|i1", false, &[4], &[0, 1, 0, 255]));
+    let vanishing = folder.file("vanishing.npy", &npy::file("|i1", false, &[4], &[0, 1, 0, 255]));
     let sign = folder.name("sign.npy");
-    let result = computed(&[&input, "--op", "logsumexp", "--weights", &weights, "--sign", &sign]);
-    assert_eq!((&result.values[..], result.shape.len()), (&[f64::NEG_INFINITY][..], 0));
-    assert_eq!(npy::parse(&std::fs::read(&sign).unwrap()).values, [0.0]);
+    for &device in devices() {
+        let result = computed_on(device, &[&input, "--op", "logsumexp", "--weights", &both]);
+        reference::assert_close(&result.values, &[2f64.ln()], &result.descr);
+        let arguments = [&input, "--op", "logsumexp", "--weights", &vanishing, "--sign", &sign];
+        let result = computed_on(device, &arguments);
+        assert_eq!((&result.values[..], result.shape.len()), (&[f64::NEG_INFINITY][..], 0));
+        assert_eq!(npy::parse(&std::fs::read(&sign).unwrap()).values, [0.0]);
+    }
 }
 
 #[test]
@@ -74,15 +81,18 @@ fn along_axes_that_lie_apart() {
     let weights = folder.file("b.npy", &npy::f64_file(&[2, 3, 4], &b));
     let sign = folder.name("sign.npy");
     let arguments = [&input, "--op", "logsumexp", "--weights", &weights, "--sign", &sign, "--axis", "0,2"];
-    let result = computed(&arguments);
-    let signs = npy::parse(&std::fs::read(&sign).unwrap());
-    assert_eq!((&result.shape[..], &signs.shape[..]), (&[3][..], &[3][..]));
-    for row in 0..3 {
-        let places: Vec<usize> = (0..24).filter(|place| place / 4 % 3 == row).collect();
-        let of_row: Vec<f64> = places.iter().map(|&place| logits[place]).collect();
-        let (logarithm, sign) = weighted(&of_row, |class| b[places[class]]);
-        assert!((result.values[row] - logarithm).abs() < 1e-13);
-        assert_eq!(signs.values[row], sign);
+    for &device in devices() {
+        let result = computed_on(device, &arguments);
+        let signs = npy::parse(&std::fs::read(&sign).unwrap());
+        assert_eq!((&result.shape[..], &signs.shape[..]), (&[3][..], &[3][..]));
+        for row in 0..3 {
+            let places: Vec<usize> = (0..24).filter(|place| place / 4 % 3 == row).collect();
+            let of_row: Vec<f64> = places.iter().map(|&place| logits[place]).collect();
+            let (logarithm, sign) = weighted(&of_row, |class| b[places[class]]);
+            let tolerance = if device == "gpu" { 1e-5 } else { 1e-13 };
+            assert!((result.values[row] - logarithm).abs() < tolerance, "row {row} on {device}");
+            assert_eq!(signs.values[row], sign);
+        }
     }
 }
 
