@@ -41,17 +41,17 @@ pub(crate) struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    pub(crate) fn of_request(arranged: &'a Arranged<'a>, result: Dtype) -> Result<Self> {
+    pub(crate) fn of_request(arranged: &'a Arranged<'a>, result: Dtype) -> Self {
         let Arranged { op, logits, operand, arrangement, adjustment, options } = arranged;
         let rows = arrangement.rows;
         let dtypes =
             Dtypes { logits: logits.dtype(), result, operand: operand.map(|operand| operand.dtype()) };
         let job = Job { dtypes, ..Job::plain(*op, Dtype::F32, &rows, &rows.result(*op), options) };
         let (logits, operand) = (Some(*logits), *operand);
-        Ok(Inputs { job, arrangement, logits, operand, adjustment, loss: None })
+        Inputs { job, arrangement, logits, operand, adjustment, loss: None }
     }
 
-    pub(crate) fn of_loss(loss: &'a ArrangedLoss<'a>, gradient: Option<Dtype>) -> Result<Self> {
+    pub(crate) fn of_loss(loss: &'a ArrangedLoss<'a>, gradient: Option<Dtype>) -> Self {
         let ArrangedLoss { logits, targets, arrangement, adjustment, options, .. } = loss;
         let rows = arrangement.rows;
         let op = if gradient.is_some() { Op::CrossEntropyGradient } else { Op::CrossEntropy };
@@ -78,7 +78,7 @@ impl<'a> Inputs<'a> {
         let plain = Job::plain(op, Dtype::F32, &rows, &rows.result(op), options);
         let class_weights = loss.class_weights.is_some();
         let job = Job { dtypes, loss: parameters, class_weights, ..plain };
-        Ok(Inputs { job, arrangement, logits: Some(*logits), operand, adjustment, loss: Some(loss) })
+        Inputs { job, arrangement, logits: Some(*logits), operand, adjustment, loss: Some(loss) }
     }
 
     /// What goes with logits and an operand that are on the device already.

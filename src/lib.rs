@@ -155,7 +155,7 @@ pub use kernels::Kernel;
 pub use op::{Op, Operand, Output};
 pub use options::{FullyMasked, Given, Options, Precision};
 pub use plan::Plan;
-pub use preparation::{LabelType, LossSettings, MaskLayout, PerRow, Preparation, Tally};
+pub use preparation::{LabelType, LossSettings, MaskLayout, PerRow, Preparation, RowValues, Tally};
 pub use processor::Cpu;
 pub use request::Request;
 pub use rows::{Axes, Rows, result_shape};

@@ -38,6 +38,7 @@ pub struct Preparation<'a> {
     job: Job,
     ranges: Ranges<'a>,
     in_place: bool,
+    row_values: RowValues,
     wrong: Option<Error>,
 }
 
@@ -112,6 +113,19 @@ impl Default for LossSettings {
     }
 }
 
+/// What a recorded loss leaves of each row beside its loss, in this order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct RowValues {
+    /// The log-sum-exp, in f32.
+    pub log_sum_exp: bool,
+    /// The log-probability of the label, in f32; 0 for an ignored row.
+    pub label_log_probability: bool,
+    /// The entropy of the probabilities in nats, in f32.
+    pub entropy: bool,
+    /// The first class with the greatest logit, in u32.
+    pub argmax: bool,
+}
+
 /// What a recorded loss leaves in the buffer given to [`Preparation::tally`]: 32 bytes.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -153,7 +167,8 @@ impl Gpu {
     ) -> Preparation<'a> {
         let plain = Job::plain(op, dtype, rows, &rows.result(op), &Options::default());
         let job = Job { dtypes: Dtypes { operand: None, ..plain.dtypes }, ..plain };
-        Preparation { gpu: self, job, ranges: Ranges::of(logits, None), in_place: false, wrong: None }
+        let ranges = Ranges::of(logits, None);
+        Preparation { gpu: self, job, ranges, in_place: false, row_values: RowValues::default(), wrong: None }
     }
 }
 
@@ -328,15 +343,29 @@ impl<'a> Preparation<'a> {
             }
             None => loss.label_kind |= 4,
         }
-        let unwanted = [
-            &mut loss.log_sum_exp_at,
-            &mut loss.label_log_probability_at,
-            &mut loss.entropy_at,
-            &mut loss.argmax_at,
-        ];
-        unwanted.into_iter().for_each(|at| *at = NONE);
         self.ranges.row_values = Some(row_values);
         self.ranges.tally = Some(tally);
+        let wanted = self.row_values;
+        self.row_values(wanted)
+    }
+
+    /// Also other values of each row from the same pass: after the rows' losses, all of the first one wanted,
+    /// then all of the next.
+    pub fn row_values(mut self, wanted: RowValues) -> Self {
+        let RowValues { log_sum_exp, label_log_probability, entropy, argmax } = wanted;
+        let rows = self.job.rows.count() as u32;
+        let loss = &mut self.job.loss;
+        let mut next = rows;
+        for (at, wanted) in [
+            (&mut loss.log_sum_exp_at, log_sum_exp),
+            (&mut loss.label_log_probability_at, label_log_probability),
+            (&mut loss.entropy_at, entropy),
+            (&mut loss.argmax_at, argmax),
+        ] {
+            *at = if wanted { next } else { NONE };
+            next = next.saturating_add(if wanted { rows } else { 0 });
+        }
+        self.row_values = wanted;
         self
     }
 
@@ -362,8 +391,11 @@ impl<'a> Preparation<'a> {
                 (loss.scale, loss.z_scale) = (share(loss.scale), share(loss.z_scale));
             }
         }
+        let RowValues { log_sum_exp, label_log_probability, entropy, argmax } = self.row_values;
+        let beside = [log_sum_exp, label_log_probability, entropy, argmax];
+        let values = 1 + beside.into_iter().filter(|wanted| *wanted).count() as u64;
         let needed = [
-            (self.ranges.row_values, 4 * rows, "values of rows'"),
+            (self.ranges.row_values, 4 * rows * values, "values of rows'"),
             (self.ranges.tally, size_of::<Tally>() as u64, "tally's"),
             (self.ranges.class_weights, 4 * self.job.rows.classes(), "class weights'"),
             (self.ranges.labels, rows * label_bytes(loss.label_kind), "labels'"),

@@ -248,13 +248,8 @@ impl Gpu {
         waiting: Waiting,
         observe: impl FnMut(Progress),
     ) -> Result<()> {
-        let inputs = Inputs::of_request(arranged, result.dtype())?;
-        match result {
-            ElementsMut::F16(result) => self.flow(&inputs, Some(result), None, waiting, observe).await,
-            ElementsMut::Bf16(result) => self.flow(&inputs, Some(result), None, waiting, observe).await,
-            ElementsMut::F32(result) => self.flow(&inputs, Some(result), None, waiting, observe).await,
-            ElementsMut::F64(result) => self.flow(&inputs, Some(result), None, waiting, observe).await,
-        }
+        let inputs = Inputs::of_request(arranged, result.dtype());
+        self.flow_elements(&inputs, Some(result), None, waiting, observe).await
     }
 
     /// Computes a loss, window by window.
@@ -265,40 +260,33 @@ impl Gpu {
         waiting: Waiting,
     ) -> Result<RowResults<f64>> {
         let dtype = gradient.as_ref().map(ElementsMut::dtype);
-        let inputs = Inputs::of_loss(loss, dtype)?;
+        let inputs = Inputs::of_loss(loss, dtype);
         let mut rows = inputs.empty_row_results();
         // Both come from one pass, unless that asks for more buffers than a shader may have.
         if gradient.is_some() && !self.has_buffers_for(inputs.largest_job()) {
             let [of_values, of_gradient] = inputs.in_two_passes();
-            self.flow_loss(&of_values, None, Some(&mut rows), waiting).await?;
-            self.flow_loss(&of_gradient, gradient, None, waiting).await?;
+            self.flow_elements(&of_values, None, Some(&mut rows), waiting, |_| {}).await?;
+            self.flow_elements(&of_gradient, gradient, None, waiting, |_| {}).await?;
         } else {
-            self.flow_loss(&inputs, gradient, Some(&mut rows), waiting).await?;
+            self.flow_elements(&inputs, gradient, Some(&mut rows), waiting, |_| {}).await?;
         }
         Ok(rows)
     }
 
-    async fn flow_loss(
+    async fn flow_elements(
         &self,
         inputs: &Inputs<'_>,
-        gradient: Option<ElementsMut<'_>>,
-        values: Option<&mut RowResults<f64>>,
+        result: Option<ElementsMut<'_>>,
+        rows: Option<&mut RowResults<f64>>,
         waiting: Waiting,
+        observe: impl FnMut(Progress),
     ) -> Result<()> {
-        match gradient {
-            None => self.flow::<f32>(inputs, None, values, waiting, |_| {}).await,
-            Some(ElementsMut::F16(gradient)) => {
-                self.flow(inputs, Some(gradient), values, waiting, |_| {}).await
-            }
-            Some(ElementsMut::Bf16(gradient)) => {
-                self.flow(inputs, Some(gradient), values, waiting, |_| {}).await
-            }
-            Some(ElementsMut::F32(gradient)) => {
-                self.flow(inputs, Some(gradient), values, waiting, |_| {}).await
-            }
-            Some(ElementsMut::F64(gradient)) => {
-                self.flow(inputs, Some(gradient), values, waiting, |_| {}).await
-            }
+        match result {
+            None => self.flow::<f32>(inputs, None, rows, waiting, observe).await,
+            Some(ElementsMut::F16(result)) => self.flow(inputs, Some(result), rows, waiting, observe).await,
+            Some(ElementsMut::Bf16(result)) => self.flow(inputs, Some(result), rows, waiting, observe).await,
+            Some(ElementsMut::F32(result)) => self.flow(inputs, Some(result), rows, waiting, observe).await,
+            Some(ElementsMut::F64(result)) => self.flow(inputs, Some(result), rows, waiting, observe).await,
         }
     }
 

@@ -8,8 +8,8 @@ use common::rows_of_interest::{Character, Random};
 use wgpu_softmax::wgpu::{self, BufferUsages};
 use wgpu_softmax::{
     Adjustment, CrossEntropy, Dtype, Element, Elements, Error, Gpu, LabelType, LossSettings, MaskLayout, Op,
-    Options, PerRow, Preparation, Reduction, Request, Result, Rows, Tally, Temperature, TensorRequest, bf16,
-    f16,
+    Options, PerRow, Preparation, Reduction, Request, Result, RowValues, Rows, Tally, Temperature,
+    TensorRequest, bf16, f16,
 };
 
 const EVERY_USE: BufferUsages =
@@ -297,6 +297,54 @@ fn losses_of_labels_on_the_device() {
             }
         }
     }
+}
+
+#[test]
+fn values_of_rows_beside_the_loss() {
+    let Some(gpu) = gpu() else { return };
+    let (count, classes) = (50usize, 9usize);
+    let rows = Rows::batch(50, 9).unwrap();
+    let logits = normal(count * classes, 8);
+    let labels: Vec<u32> = (0..50).map(|row| row % 9).collect();
+    let shape = [count, classes];
+    let expected = gpu
+        .cross_entropy_blocking::<f32>(
+            &CrossEntropy::new(&logits, &shape, 1, &labels)
+                .with_log_sum_exp()
+                .with_label_log_probabilities()
+                .with_entropy()
+                .with_argmax(),
+        )
+        .unwrap();
+    let (logits, labels) = (buffer(gpu, &logits), buffer(gpu, &labels));
+    let (values, tally) = (buffer(gpu, &vec![9u32; 5 * count]), buffer(gpu, &[9u32; 8]));
+    let all = RowValues { log_sum_exp: true, label_log_probability: true, entropy: true, argmax: true };
+    for wanted in [all, RowValues { log_sum_exp: false, entropy: false, ..all }] {
+        let preparation = gpu
+            .preparation(Op::CrossEntropy, &rows, logits.slice(..), Dtype::F32)
+            .labels(labels.slice(..), LabelType::U32)
+            .row_values(wanted)
+            .loss(&LossSettings::default(), values.slice(..), tally.slice(..));
+        run(gpu, preparation);
+        let written: Vec<f32> = read(gpu, &values, 5 * count);
+        let mut arrays = written.chunks(count).skip(1);
+        let mut next = |wanted: bool| if wanted { arrays.next() } else { None };
+        let same = |found: Option<&[f32]>, expected: &Option<Vec<f32>>| {
+            found.is_none_or(|found| Some(found) == expected.as_deref())
+        };
+        assert!(same(next(wanted.log_sum_exp), &expected.log_sum_exp));
+        assert!(same(next(wanted.label_log_probability), &expected.label_log_probabilities));
+        assert!(same(next(wanted.entropy), &expected.entropy));
+        let argmax = next(wanted.argmax).unwrap().iter().map(|class| u64::from(class.to_bits()));
+        assert_eq!(Some(argmax.collect()), expected.argmax);
+    }
+    let small = gpu
+        .preparation(Op::CrossEntropy, &rows, logits.slice(..), Dtype::F32)
+        .labels(labels.slice(..), LabelType::U32)
+        .loss(&LossSettings::default(), values.slice(..600), tally.slice(..))
+        .row_values(all)
+        .prepare();
+    assert!(matches!(small, Err(Error::BufferTooSmall { .. })));
 }
 
 #[test]
