@@ -5,10 +5,6 @@ use std::sync::OnceLock;
 
 use wgpu_softmax::{Cpu, CrossEntropy, Element, Gpu, Losses, Request, Result, wgpu};
 
-/// Whether GPUs answer requests with operands, adjustments or 16-bit elements, and compute losses. Until they
-/// do, the tests of these run on the CPU alone.
-pub const GPUS_ANSWER_REQUESTS: bool = true;
-
 /// What the same questions are put to.
 pub enum Processor {
     Cpu(Cpu),
@@ -17,11 +13,8 @@ pub enum Processor {
 
 /// The CPU and every GPU context.
 pub fn devices() -> Vec<Processor> {
-    let mut devices = vec![Processor::Cpu(Cpu::new())];
-    if GPUS_ANSWER_REQUESTS {
-        devices.extend([gpu(), plain_gpu()].into_iter().flatten().map(Processor::Gpu));
-    }
-    devices
+    let gpus = [gpu(), plain_gpu()].into_iter().flatten().map(Processor::Gpu);
+    std::iter::once(Processor::Cpu(Cpu::new())).chain(gpus).collect()
 }
 
 impl Processor {
