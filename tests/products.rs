@@ -8,7 +8,7 @@ use common::device::devices;
 use common::question::Question;
 use common::rows_of_interest::{CLASSES, Character, Random};
 use common::stored::Stored;
-use wgpu_softmax::{Dtype, Error, FullyMasked, Given, Op, Options, Request, reference};
+use wgpu_softmax::{Dtype, Error, FullyMasked, Given, Kernel, Op, Options, Request, reference};
 
 /// A second operand of ordinary numbers.
 fn vector(dtype: Dtype, elements: usize, seed: u64) -> Stored {
@@ -368,4 +368,42 @@ fn operands_that_are_missing_or_unused() {
             .options(Options::default().given(Given::Probabilities));
         assert!(matches!(device.answer::<f32>(&given), Err(Error::OperandUnused { .. })));
     }
+}
+
+/// Every kernel that can serve, asked for by name: products, weighted sums and 16-bit results are as right as
+/// from the one that the plan would choose.
+#[test]
+fn every_kernel() {
+    let kernels = [Kernel::SubgroupPerRow, Kernel::WorkgroupPerRow, Kernel::SplitRow, Kernel::LanePerColumn];
+    let ops = [&Op::PRODUCTS[..], &[Op::WeightedLogSumExp, Op::SignedLogSumExp]].concat();
+    let mut served = 0;
+    for classes in [3usize, 33, 257, 2050, 9000] {
+        for (op, result) in ops.iter().flat_map(|&op| [Dtype::F32, Dtype::F16].map(|dtype| (op, dtype))) {
+            let count = 3;
+            let logits = Stored::row(Dtype::F32, Character::Normal, count * classes, 5);
+            let v = vector(Dtype::F32, logits.len(), 1);
+            for kernel in kernels {
+                for (shape, axis) in [([count, classes], 1), ([classes, count], 0)] {
+                    let options = Options::default().kernel(kernel);
+                    let question = Question::new(op, logits.clone(), &shape, axis)
+                        .operand(v.clone())
+                        .result(result)
+                        .options(options);
+                    for device in devices() {
+                        match question.ask(&device) {
+                            Err(Error::KernelUnsuitable { .. }) => continue,
+                            answer => {
+                                let name = device.name();
+                                if let Err(fault) = question.judge(&answer.unwrap()) {
+                                    panic!("{kernel} on {name}, {op} of {classes} to {result}: {fault}");
+                                }
+                                served += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(served > 400, "{served}");
 }
