@@ -30,7 +30,7 @@
 //!   and z-loss, with its gradient from the same pass ([`CrossEntropy`]);
 //! - the weighted log-sum-exp, with the sign of its sum;
 //! - the [`Adjustment`]: a temperature, masks that are broadcast, causality, a sliding window, lengths of rows;
-//! - logits, operands and results of [`f16`] and [`bf16`], in any mixture with f32; all arithmetic is f32.
+//! - logits, operands and results of [`f16`](struct@f16) and [`bf16`], in any mixture with f32; all arithmetic is f32.
 //!
 //! Async functions have blocking twins everywhere but in a browser.
 //!

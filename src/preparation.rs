@@ -126,7 +126,7 @@ pub struct RowValues {
     pub argmax: bool,
 }
 
-/// What a recorded loss leaves in the buffer given to [`Preparation::tally`]: 32 bytes.
+/// What a recorded loss leaves in the second buffer given to [`Preparation::loss`]: 32 bytes.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Tally {

@@ -377,8 +377,9 @@ fn every_kernel() {
     let kernels = [Kernel::SubgroupPerRow, Kernel::WorkgroupPerRow, Kernel::SplitRow, Kernel::LanePerColumn];
     let ops = [&Op::PRODUCTS[..], &[Op::WeightedLogSumExp, Op::SignedLogSumExp]].concat();
     let mut served = 0;
-    for classes in [3usize, 33, 257, 2050, 9000] {
-        for (op, result) in ops.iter().flat_map(|&op| [Dtype::F32, Dtype::F16].map(|dtype| (op, dtype))) {
+    for classes in [3usize, 257, 9000] {
+        let halves = [(Op::Vjp, Dtype::F16), (Op::SignedLogSumExp, Dtype::F16)];
+        for (op, result) in ops.iter().map(|&op| (op, Dtype::F32)).chain(halves) {
             let count = 3;
             let logits = Stored::row(Dtype::F32, Character::Normal, count * classes, 5);
             let v = vector(Dtype::F32, logits.len(), 1);
@@ -405,5 +406,5 @@ fn every_kernel() {
             }
         }
     }
-    assert!(served > 400, "{served}");
+    assert!(served > 100, "{served}");
 }
