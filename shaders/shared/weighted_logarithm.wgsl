@@ -48,5 +48,6 @@ fn finish(row: Statistics) -> Finish {
     let of_weights = log_of(abs(select(1.0, sum.at_maximum, mostly_maxima)));
     let by_rest = of_weights + log_one_plus(select(0.0, rest, mostly_maxima));
     let logarithm = select(log_of(abs(total) / highest), by_rest, mostly_maxima);
-    return Finish(bitcast<u32>(scale.maximum + logarithm), sign);
+    // A lone class of weight 1 is its own log-sum-exp, to the bit.
+    return Finish(select(bitcast<u32>(scale.maximum + logarithm), bits_of_key(row.key), logarithm == 0.0), sign);
 }
