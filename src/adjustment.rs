@@ -123,22 +123,13 @@ impl<'a> Adjustment<'a> {
         let rows = &arrangement.rows;
         let per_row = |what, length: usize| crate::tensor::check_length(what, rows.count(), length as u64);
         if let Some(temperature) = &self.temperature {
-            // It is divided by as a number of the type that is computed in.
-            let wrong = |value: &f64| {
-                let value = if computed == Dtype::F64 { *value } else { f64::from(*value as f32) };
-                !(value.is_finite() && value > 0.0)
-            };
             match temperature {
-                Temperature::Same(value) if wrong(value) => {
-                    return Err(Error::TemperatureOutOfRange { row: None, value: value.to_string() });
-                }
-                Temperature::Same(_) => {}
+                Temperature::Same(value) => check_temperature(None, *value, computed)?,
                 Temperature::PerRow(values) => {
                     per_row("the temperatures' slice", values.len())?;
-                    let values = (0..values.len()).filter_map(|row| Some((row, values.get(row)?)));
-                    if let Some((row, value)) = values.into_iter().find(|(_, value)| wrong(value)) {
-                        let row = Some(row as u64);
-                        return Err(Error::TemperatureOutOfRange { row, value: value.to_string() });
+                    for row in 0..values.len() {
+                        let value = values.get(row).unwrap_or(f64::NAN);
+                        check_temperature(Some(row as u64), value, computed)?;
                     }
                 }
             }
@@ -185,6 +176,16 @@ impl<'a> Adjustment<'a> {
             classes: rows.classes(),
             inner: rows.inner(),
         })
+    }
+}
+
+/// Whether a temperature is finite and positive as a number of the type that is computed in, which it is
+/// divided by as.
+pub(crate) fn check_temperature(row: Option<u64>, value: f64, computed: Dtype) -> Result<()> {
+    let divisor = if computed == Dtype::F64 { value } else { f64::from(value as f32) };
+    match divisor.is_finite() && divisor > 0.0 {
+        true => Ok(()),
+        false => Err(Error::TemperatureOutOfRange { row, value: value.to_string(), computed }),
     }
 }
 
@@ -244,7 +245,7 @@ impl Broadcast {
         Broadcast { outer, classes, inner }
     }
 
-    pub(crate) fn place(digits: &[[u64; 2]], mut index: u64) -> u64 {
+    fn place(digits: &[[u64; 2]], mut index: u64) -> u64 {
         let mut place = 0;
         for [length, stride] in digits {
             place += index % length * stride;

@@ -101,7 +101,7 @@ pub enum Error {
 
     /// A temperature that nothing can be divided by.
     #[error(
-        "the temperature{} is {value}: give one that is finite and more than 0",
+        "the temperature{} is {value}: give one that is finite and more than 0 in {computed}",
         row.map(|row| format!(" of row {row}")).unwrap_or_default()
     )]
     TemperatureOutOfRange {
@@ -109,6 +109,8 @@ pub enum Error {
         row: Option<u64>,
         /// The temperature.
         value: String,
+        /// The type that is computed in.
+        computed: Dtype,
     },
 
     /// A row was said to be longer than it is.

@@ -1,7 +1,7 @@
 //! An operation over buffers with more to it than logits and a result, before it is prepared: operands,
 //! dtypes, temperatures, masks, losses.
 
-use crate::adjustment::Broadcast;
+use crate::adjustment::{Broadcast, check_temperature};
 use crate::arrangement::Arrangement;
 use crate::assemble::Dtypes;
 use crate::encode::{Prepared, Ranges};
@@ -213,8 +213,8 @@ impl<'a> Preparation<'a> {
 
     /// Divides the logits of all rows by one number.
     pub fn temperature(mut self, temperature: f32) -> Self {
-        if !(temperature.is_finite() && temperature > 0.0) {
-            self.wrong = Some(Error::TemperatureOutOfRange { row: None, value: temperature.to_string() });
+        if let Err(error) = check_temperature(None, temperature.into(), Dtype::F32) {
+            self.wrong = Some(error);
             return self;
         }
         let [inverse, power] = inverse_of(temperature);

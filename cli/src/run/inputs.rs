@@ -152,7 +152,6 @@ impl Opened {
             }
             _ => None,
         };
-        check_temperature(&temperature, shapes, computed)?;
         let (mask_shape, additive_mask_shape) = (shaped(&self.mask), shaped(&self.additive_mask));
         Ok(Inputs {
             operand,
@@ -298,28 +297,5 @@ impl Inputs {
             adjustment = adjustment.lengths(lengths);
         }
         adjustment
-    }
-}
-
-/// A temperature is finite and positive, also in the type that is computed in.
-fn check_temperature(temperature: &Option<Temperatures>, shapes: &Shapes, computed: Float) -> Outcome {
-    let rounded = |value: f64| if computed == Float::F64 { value } else { f64::from(value as f32) };
-    let wrong = |value: f64| !(rounded(value).is_finite() && rounded(value) > 0.0);
-    let refuse = |of: String, value: f64| {
-        let range = if computed == Float::F64 { "" } else { " in f32" };
-        Err(Failure::Usage(format!(
-            "the temperature{of} is {value}: give one that is finite and more than 0{range}"
-        )))
-    };
-    match temperature {
-        Some(Temperatures::Same(value)) if wrong(*value) => refuse(String::new(), *value),
-        Some(Temperatures::PerRow(numbers)) => {
-            let values = (0..shapes.row_count()).filter_map(|row| Some((row, numbers.elements().get(row)?)));
-            match values.into_iter().find(|&(_, value)| wrong(value)) {
-                Some((row, value)) => refuse(format!(" of row {row}"), value),
-                None => Ok(()),
-            }
-        }
-        _ => Ok(()),
     }
 }
