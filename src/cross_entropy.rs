@@ -9,6 +9,8 @@
 use crate::adjustment::Resolved;
 use crate::arrangement::Arrangement;
 use crate::cpu::{Real, exact_sum};
+use crate::one_call::room_for;
+use crate::request::check_given;
 use crate::tensor::check_length;
 use crate::{Adjustment, Axes, Element, Elements, Error, Op, Options, Result};
 
@@ -146,6 +148,14 @@ pub(crate) struct Wanted {
     pub(crate) argmax: bool,
 }
 
+impl Wanted {
+    /// How many values each row comes to: the loss and those beside it.
+    fn values_of_rows(&self) -> u64 {
+        let Wanted { gradient: _, label_log_probabilities, log_sum_exp, entropy, argmax } = *self;
+        1 + [label_log_probabilities, log_sum_exp, entropy, argmax].map(u64::from).iter().sum::<u64>()
+    }
+}
+
 impl<'a> CrossEntropy<'a> {
     /// Cross-entropy along `axes` of `logits`, a C-ordered array of `shape`, with labels or target
     /// probabilities.
@@ -246,14 +256,14 @@ impl<'a> CrossEntropy<'a> {
 
     /// The loss with its rows, once everything is known to fit.
     pub(crate) fn arranged(&self) -> Result<ArrangedLoss<'a>> {
-        let arrangement = Arrangement::new(Op::LogSoftmax, self.shape, &self.axes)?;
+        let op = Op::CrossEntropy;
+        let arrangement = Arrangement::new(op, self.shape, &self.axes)?;
         let rows = arrangement.rows;
         check_length("the logits' slice", rows.elements(), self.logits.len() as u64)?;
         match &self.targets {
             Targets::Labels(labels) => check_length("the labels' slice", rows.count(), labels.len() as u64)?,
             Targets::Probabilities(targets) => {
                 check_length("the target probabilities' slice", rows.elements(), targets.len() as u64)?;
-                let op = Op::LogSoftmax;
                 if self.ignore_index.is_some() {
                     return Err(Error::OperandUnused {
                         op,
@@ -279,6 +289,9 @@ impl<'a> CrossEntropy<'a> {
             let (what, value) = ("the z-loss coefficient", self.z_loss.to_string());
             return Err(Error::LossParameter { what, value, allowed: "a finite number" });
         }
+        check_given(op, &self.options, !self.adjustment.is_none())?;
+        // Rows without classes may be more than there is memory for: nothing of the caller's is as large.
+        drop(room_for::<f64>(rows.count().saturating_mul(self.wanted.values_of_rows()))?);
         let adjustment = self.adjustment.resolve(self.shape, &arrangement, self.logits.dtype().computed())?;
         let mut loss = ArrangedLoss {
             logits: self.logits,
@@ -335,7 +348,15 @@ pub(crate) struct ArrangedLoss<'a> {
     weight: f64,
 }
 
-impl ArrangedLoss<'_> {
+impl<'a> ArrangedLoss<'a> {
+    /// The target probabilities, where there are any.
+    pub(crate) fn operand(&self) -> Option<Elements<'a>> {
+        match self.targets {
+            Targets::Labels(_) => None,
+            Targets::Probabilities(targets) => Some(targets),
+        }
+    }
+
     /// The label of a row, counted over outer and inner; `None` where it is ignored.
     pub(crate) fn label_of(&self, labels: &Labels<'_>, row: usize) -> Option<usize> {
         let label = labels.of(row);

@@ -52,13 +52,10 @@ impl<'a> Inputs<'a> {
     }
 
     pub(crate) fn of_loss(loss: &'a ArrangedLoss<'a>, gradient: Option<Dtype>) -> Self {
-        let ArrangedLoss { logits, targets, arrangement, adjustment, options, .. } = loss;
+        let ArrangedLoss { logits, arrangement, adjustment, options, .. } = loss;
         let rows = arrangement.rows;
         let op = if gradient.is_some() { Op::CrossEntropyGradient } else { Op::CrossEntropy };
-        let operand = match targets {
-            Targets::Labels(_) => None,
-            Targets::Probabilities(targets) => Some(*targets),
-        };
+        let operand = loss.operand();
         let dtypes = Dtypes {
             logits: logits.dtype(),
             result: gradient.unwrap_or(Dtype::F32),
@@ -102,9 +99,11 @@ impl<'a> Inputs<'a> {
         [of(values), of(Job { row_values: false, ..self.job })]
     }
 
-    /// A window's worth of the job, with all adjustments there are.
-    pub(crate) fn largest_job(&self) -> Job {
-        self.part(&Window::all(&self.job.rows), self.job.rows).job
+    /// The job over one slab, with all adjustments there are: what a shader has to hold does not depend on how
+    /// many slabs there are.
+    pub(crate) fn job_of_one_slab(&self) -> Result<Job> {
+        let rows = Rows::new(1, self.job.rows.classes(), self.job.rows.inner())?;
+        Ok(self.part(&Window::all(&rows), rows).job)
     }
 
     /// The operation over one window. What serves all windows is sent again with each: it is little, or cut.
@@ -344,9 +343,7 @@ fn values_of(loss: &ArrangedLoss<'_>) -> [bool; 5] {
 /// Whether a mask travels as it was given. One that is large, or whose places the shaders cannot find, is
 /// brought into the order of the logits, window by window.
 fn is_sent_whole(elements: usize, bytes: u64, broadcast: &Broadcast) -> bool {
-    let parts = [&broadcast.outer, &broadcast.classes, &broadcast.inner];
-    let digits = parts.into_iter().map(Vec::len).max().unwrap_or(0);
-    elements as u64 * bytes <= WINDOW_BYTES / 4 && digits <= MOST_DIGITS
+    elements as u64 * bytes <= WINDOW_BYTES / 4 && packed_digits(broadcast).is_ok()
 }
 
 /// How many digits the places of a mask have, and the digits, for the shaders.

@@ -12,13 +12,19 @@ use crate::{
     Request, Result,
 };
 
-/// Memory for so many elements. A Jacobian may ask for more than there is.
-fn memory_for<R: Element>(elements: u64) -> Result<Vec<R>> {
+/// Room for so many elements. A Jacobian may ask for more than there is.
+pub(crate) fn room_for<R>(elements: u64) -> Result<Vec<R>> {
     let exhausted = || Error::OutOfMemory { detail: format!("a result of {elements} elements on the host") };
     let length = usize::try_from(elements).map_err(|_| exhausted())?;
-    let mut memory = Vec::new();
-    memory.try_reserve_exact(length).map_err(|_| exhausted())?;
-    memory.resize(length, R::default());
+    let mut room = Vec::new();
+    room.try_reserve_exact(length).map_err(|_| exhausted())?;
+    Ok(room)
+}
+
+/// Memory for so many elements, all zero.
+fn memory_for<R: Element>(elements: u64) -> Result<Vec<R>> {
+    let mut memory = room_for(elements)?;
+    memory.resize(elements as usize, R::default());
     Ok(memory)
 }
 
@@ -57,7 +63,7 @@ impl Gpu {
         gradient: Option<&mut [R]>,
         waiting: Waiting,
     ) -> Result<RowResults<f64>> {
-        self.check_dtype(widest::<R>(loss.logits, None))?;
+        self.check_dtype(widest::<R>(loss.logits, loss.operand()))?;
         self.transfer_loss(loss, gradient.map(R::elements_mut), waiting).await
     }
 }
@@ -196,7 +202,7 @@ impl Engine {
         gradient: Option<&mut [R]>,
         waiting: Waiting,
     ) -> Result<RowResults<f64>> {
-        match self.choice_for(widest::<R>(loss.logits, None)) {
+        match self.choice_for(widest::<R>(loss.logits, loss.operand())) {
             Choice::Gpu(gpu) => gpu.measure(loss, gradient, waiting).await,
             Choice::Cpu(cpu) => Ok(cpu.loss_arranged(loss, gradient)),
         }

@@ -15,6 +15,7 @@ use crate::kernels::{
     Entry, Geometry, Kernel, jacobian, lane_per_column, split_column_statistics, split_column_write,
     split_row_statistics, split_row_write, subgroup_per_row, workgroup_per_row,
 };
+use crate::request::check_given;
 use crate::{Capabilities, Dtype, Error, Op, Options, Output, Result, Rows};
 
 /// More dispatches than this are a mistake in the shape rather than a plan.
@@ -221,7 +222,8 @@ impl Plan {
     /// Plans `op` over `rows`, with a compact result.
     ///
     /// # Errors
-    /// [`Error::UnsupportedDtype`], [`Error::KernelUnsuitable`], [`Error::LimitExceeded`].
+    /// [`Error::UnsupportedDtype`], [`Error::KernelUnsuitable`], [`Error::LimitExceeded`];
+    /// [`Error::OperandUnused`] for probabilities in place of logits where they cannot stand in for them.
     pub fn new(
         op: Op,
         dtype: Dtype,
@@ -255,6 +257,7 @@ impl Plan {
         if let Some(dtype) = unsupported.into_iter().flatten().find(|dtype| *dtype == Dtype::F64) {
             return Err(Error::UnsupportedDtype { dtype, device: capabilities.name.clone() });
         }
+        check_given(op, &job.options, job.adjustment.kinds != 0)?;
         check_same_rows(&rows.result(op), &result)?;
         check_same_rows(&rows, &operand)?;
         check_32_bits("the number of classes in a row", rows.classes())?;

@@ -114,21 +114,21 @@ impl<'a> Request<'a> {
             (Some(needed), _) => return Err(Error::OperandMissing { op, needed: needed.name() }),
             (None, Some((given, _))) => return Err(Error::OperandUnused { op, given: given.name() }),
         };
-        check_given(op, &self.options, &self.adjustment)?;
+        check_given(op, &self.options, !self.adjustment.is_none())?;
         let adjustment = self.adjustment.resolve(self.shape, &arrangement, self.logits.dtype().computed())?;
         Ok(Arranged { op, logits: self.logits, operand, arrangement, adjustment, options: self.options })
     }
 }
 
 /// Whether probabilities can stand in for the logits, where they are given.
-pub(crate) fn check_given(op: Op, options: &Options, adjustment: &Adjustment<'_>) -> Result<()> {
+pub(crate) fn check_given(op: Op, options: &Options, adjusted: bool) -> Result<()> {
     if options.given == Given::Logits {
         return Ok(());
     }
     if !Op::PRODUCTS.contains(&op) {
         return Err(Error::OperandUnused { op, given: "probabilities in place of logits" });
     }
-    if !adjustment.is_none() {
+    if adjusted {
         let given = "a temperature or masks, which the probabilities it is given have in them";
         return Err(Error::OperandUnused { op, given });
     }

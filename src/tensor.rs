@@ -5,7 +5,6 @@ use crate::assemble::Dtypes;
 use crate::encode::{Ranges, filled_buffer};
 use crate::inputs::Inputs;
 use crate::plan::Job;
-use crate::request::check_given;
 use crate::rows::{checked_product, result_shape, sizes_of};
 use crate::transfer::{Input, Window, in_words};
 use crate::wait::Waiting;
@@ -276,7 +275,6 @@ impl Tensor {
         if op.is_loss() {
             return Err(Error::OperandMissing { op, needed: "targets, which `Gpu::preparation` takes" });
         }
-        check_given(op, &request.options, &request.adjustment)?;
         if op.output() == Output::TwoPerRow && rows.inner() != 1 {
             let why = "the two values of a row are its last axis, which has to be the one normalised".into();
             return Err(Error::KernelUnsuitable { kernel: Kernel::LanePerColumn, why });

@@ -263,7 +263,7 @@ impl Gpu {
         let inputs = Inputs::of_loss(loss, dtype);
         let mut rows = inputs.empty_row_results();
         // Both come from one pass, unless that asks for more buffers than a shader may have.
-        if gradient.is_some() && !self.has_buffers_for(inputs.largest_job()) {
+        if gradient.is_some() && !self.has_buffers_for(inputs.job_of_one_slab()?) {
             let [of_values, of_gradient] = inputs.in_two_passes();
             self.flow_elements(&of_values, None, Some(&mut rows), waiting, |_| {}).await?;
             self.flow_elements(&of_gradient, gradient, None, waiting, |_| {}).await?;

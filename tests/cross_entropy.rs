@@ -9,7 +9,9 @@ use common::device::devices;
 use common::loss::{LabelArray, Loss, Target, WorstOfLoss};
 use common::rows_of_interest::{Character, Random};
 use common::stored::Stored;
-use wgpu_softmax::{Adjustment, CrossEntropy, Dtype, Elements, Error, FullyMasked, Options, Reduction};
+use wgpu_softmax::{
+    Adjustment, CrossEntropy, Dtype, Elements, Error, FullyMasked, Given, Op, Options, Reduction,
+};
 
 const REDUCTIONS: [Reduction; 3] = [Reduction::None, Reduction::Sum, Reduction::Mean];
 
@@ -589,6 +591,20 @@ fn losses_that_do_not_fit() {
         assert!(matches!(refused(short), Error::LengthMismatch { .. }));
         let targets = || CrossEntropy::new(&logits, &shape, 1, Elements::from(&[0.5f32; 6]));
         assert!(matches!(refused(targets().ignore_index(0)), Error::OperandUnused { .. }));
-        assert!(matches!(refused(targets().with_label_log_probabilities()), Error::OperandUnused { .. }));
+        let error = refused(targets().with_label_log_probabilities());
+        assert!(matches!(error, Error::OperandUnused { op: Op::CrossEntropy, .. }), "{error}");
+        let given = Options::default().given(Given::Probabilities);
+        assert!(matches!(refused(targets().options(given)), Error::OperandUnused { .. }));
+    }
+}
+
+/// More rows without classes than memory has room for.
+#[test]
+fn rows_beyond_all_memory() {
+    let shape = [1 << 60, 0];
+    let loss = CrossEntropy::new(&[0f32; 0], &shape, 1, Elements::from(&[0f32; 0]));
+    for device in devices() {
+        let outcome = device.cross_entropy::<f32>(&loss);
+        assert!(matches!(outcome, Err(Error::OutOfMemory { .. })), "{}", device.name());
     }
 }
