@@ -1,5 +1,6 @@
 //! The first level: an operation prepared for its buffers, recorded into the caller's encoder.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::assemble::Shader;
@@ -240,17 +241,13 @@ impl Gpu {
         (plan.dispatches.iter().zip(&windows).enumerate())
             .map(|(index, (dispatch, (_, buffers)))| {
                 let (shader, pipeline) = &stages[dispatch.stage];
-                let mut entries = vec![wgpu::BindGroupEntry {
-                    binding: binding::PARAMETERS,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer: &uniforms,
-                        offset: index as u64 * stride,
-                        size: std::num::NonZeroU64::new(size_of::<Parameters>() as u64),
-                    }),
-                }];
-                entries.extend(storage_bindings(shader).into_iter().map(|place| wgpu::BindGroupEntry {
-                    binding: place,
-                    resource: wgpu::BindingResource::Buffer(match place {
+                let parameters = wgpu::BufferBinding {
+                    buffer: &uniforms,
+                    offset: index as u64 * stride,
+                    size: NonZeroU64::new(size_of::<Parameters>() as u64),
+                };
+                let storage = storage_bindings(shader).into_iter().map(|place| {
+                    let buffer = match place {
                         binding::LOGITS => buffers.logits.clone(),
                         binding::RESULT => buffers.result.clone(),
                         binding::OPERAND if plan.job.dtypes.operand.is_some() => buffers.operand.clone(),
@@ -262,13 +259,11 @@ impl Gpu {
                         binding::ROW_VALUES => whole(&stand_in, ranges.row_values),
                         binding::TALLY => whole(&stand_in, ranges.tally),
                         _ => partials.as_entire_buffer_binding(),
-                    }),
-                }));
-                let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: Some(plan.job.op.name()),
-                    layout: &pipeline.bindings,
-                    entries: &entries,
+                    };
+                    (place, buffer)
                 });
+                let buffers = std::iter::once((binding::PARAMETERS, parameters)).chain(storage).collect();
+                let bindings = bind_group(device, plan.job.op.name(), pipeline, buffers);
                 Step { pipeline: pipeline.pipeline.clone(), bindings, grid: dispatch.grid }
             })
             .collect()
@@ -303,18 +298,9 @@ impl Gpu {
             };
             (place, whole(&stand_in, range))
         });
-        let entries: Vec<_> = std::iter::once((binding::PARAMETERS, uniforms.as_entire_buffer_binding()))
-            .chain(storage)
-            .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                binding,
-                resource: wgpu::BindingResource::Buffer(buffer),
-            })
-            .collect();
-        let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(entry.name),
-            layout: &pipeline.bindings,
-            entries: &entries,
-        });
+        let parameters = (binding::PARAMETERS, uniforms.as_entire_buffer_binding());
+        let buffers = std::iter::once(parameters).chain(storage).collect();
+        let bindings = bind_group(device, entry.name, &pipeline, buffers);
         Step { pipeline: pipeline.pipeline.clone(), bindings, grid: [1, 1] }
     }
 
@@ -354,7 +340,7 @@ impl Gpu {
             let end = slice.offset() + elements.end * bytes;
             let offset = first - first % alignment;
             // Bindings are made of whole words.
-            let size = std::num::NonZeroU64::new((end - offset).next_multiple_of(4));
+            let size = NonZeroU64::new((end - offset).next_multiple_of(4));
             let start = ((first - offset) / bytes) as u32;
             (start, wgpu::BufferBinding { buffer: slice.buffer(), offset, size })
         };
@@ -388,10 +374,30 @@ fn whole<'a>(stand_in: &'a wgpu::Buffer, range: Option<wgpu::BufferSlice<'a>>) -
         Some(range) => wgpu::BufferBinding {
             buffer: range.buffer(),
             offset: range.offset(),
-            size: std::num::NonZeroU64::new(range.size()),
+            size: NonZeroU64::new(range.size()),
         },
         None => stand_in.as_entire_buffer_binding(),
     }
+}
+
+/// Buffers at their places, for a pipeline.
+pub(crate) fn bind_group(
+    device: &wgpu::Device,
+    label: &str,
+    pipeline: &Pipeline,
+    buffers: Vec<(u32, wgpu::BufferBinding<'_>)>,
+) -> wgpu::BindGroup {
+    let entries: Vec<_> = (buffers.into_iter())
+        .map(|(binding, buffer)| wgpu::BindGroupEntry {
+            binding,
+            resource: wgpu::BindingResource::Buffer(buffer),
+        })
+        .collect();
+    device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some(label),
+        layout: &pipeline.bindings,
+        entries: &entries,
+    })
 }
 
 /// One buffer for the parameters of all dispatches, `stride` bytes apart.

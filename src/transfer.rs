@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::arrangement::Arrangement;
 use crate::cross_entropy::{ArrangedLoss, RowResults};
-use crate::encode::{Prepared, Ranges, filled_buffer, uniform_buffer};
+use crate::encode::{Prepared, Ranges, bind_group, filled_buffer, uniform_buffer};
 use crate::inputs::Inputs;
 use crate::kernels::exponential_check;
-use crate::pipelines::{Pipeline, binding};
+use crate::pipelines::binding;
 use crate::plan::{Job, Parameters, Stage};
 use crate::request::Arranged;
 use crate::wait::Waiting;
@@ -420,24 +420,13 @@ impl Gpu {
             let parameters =
                 Parameters { slabs: points.len() as u32, grid_width: groups, ..Parameters::default() };
             let uniforms = uniform_buffer(device, &[parameters], size_of::<Parameters>() as u64);
-            let pipeline: std::sync::Arc<Pipeline> = self.pipelines().of(device, &shader);
-            let entry = |binding, buffer: &wgpu::Buffer| (binding, buffer.clone());
-            let entries = [
-                entry(binding::PARAMETERS, &uniforms),
-                entry(binding::LOGITS, &logits),
-                entry(binding::RESULT, &result),
+            let pipeline = self.pipelines().of(device, &shader);
+            let buffers = vec![
+                (binding::PARAMETERS, uniforms.as_entire_buffer_binding()),
+                (binding::LOGITS, logits.as_entire_buffer_binding()),
+                (binding::RESULT, result.as_entire_buffer_binding()),
             ];
-            let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("exponential check"),
-                layout: &pipeline.bindings,
-                entries: &entries
-                    .iter()
-                    .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                        binding: *binding,
-                        resource: buffer.as_entire_binding(),
-                    })
-                    .collect::<Vec<_>>(),
-            });
+            let bindings = bind_group(device, "exponential check", &pipeline, buffers);
             let mut encoder = device.create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
             pass.set_pipeline(&pipeline.pipeline);
