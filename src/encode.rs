@@ -7,7 +7,8 @@ use crate::assemble::Shader;
 use crate::kernels::{Entry, tally, total};
 use crate::pipelines::{Pipeline, binding, storage_bindings};
 use crate::plan::{Dispatch, Job, Parameters, Stage};
-use crate::{Dtype, Error, Gpu, Op, Options, Output, Plan, Result, Rows};
+use crate::transfer::in_words;
+use crate::{Capabilities, Dtype, Error, Gpu, Op, Options, Output, Plan, Result, Rows};
 
 /// An operation that is ready to be recorded, any number of times.
 ///
@@ -53,13 +54,28 @@ pub(crate) struct Ranges<'a> {
     pub(crate) result: Option<wgpu::BufferSlice<'a>>,
     /// The operand, or target probabilities.
     pub(crate) operand: Option<wgpu::BufferSlice<'a>>,
-    pub(crate) labels: Option<wgpu::BufferSlice<'a>>,
-    pub(crate) mask: Option<wgpu::BufferSlice<'a>>,
-    pub(crate) class_weights: Option<wgpu::BufferSlice<'a>>,
-    pub(crate) per_row: Option<wgpu::BufferSlice<'a>>,
-    pub(crate) additive_mask: Option<wgpu::BufferSlice<'a>>,
-    pub(crate) row_values: Option<wgpu::BufferSlice<'a>>,
-    pub(crate) tally: Option<wgpu::BufferSlice<'a>>,
+    pub(crate) labels: Option<Whole<'a>>,
+    pub(crate) mask: Option<Whole<'a>>,
+    pub(crate) class_weights: Option<Whole<'a>>,
+    pub(crate) per_row: Option<Whole<'a>>,
+    pub(crate) additive_mask: Option<Whole<'a>>,
+    pub(crate) row_values: Option<Whole<'a>>,
+    pub(crate) tally: Option<Whole<'a>>,
+}
+
+/// A range that every dispatch sees from its start on, not in windows, and how many of its bytes may be
+/// touched.
+#[derive(Clone, Copy)]
+pub(crate) struct Whole<'a> {
+    pub(crate) range: wgpu::BufferSlice<'a>,
+    pub(crate) bytes: u64,
+}
+
+impl<'a> Whole<'a> {
+    /// All of a range.
+    pub(crate) fn of(range: wgpu::BufferSlice<'a>) -> Self {
+        Whole { range, bytes: range.size() }
+    }
 }
 
 impl<'a> Ranges<'a> {
@@ -76,6 +92,84 @@ impl<'a> Ranges<'a> {
             row_values: None,
             tally: None,
         }
+    }
+
+    /// Whether an operation has the buffers that it reads and writes, and no others: a shader would take
+    /// what stands in for a missing one at its word.
+    fn check_parts(&self, job: &Job) -> Result<()> {
+        let op = job.op;
+        let missing = |needed| Err(Error::OperandMissing { op, needed });
+        let unused = |given| Err(Error::OperandUnused { op, given });
+        if !op.is_loss() {
+            let of_losses = [
+                (self.labels, "labels"),
+                (self.class_weights, "class weights"),
+                (self.row_values, "a place for the losses of rows"),
+                (self.tally, "a place for a tally"),
+            ];
+            if let Some((_, given)) = of_losses.into_iter().find(|(part, _)| part.is_some()) {
+                return unused(given);
+            }
+            return match (op.operand(), self.operand) {
+                (Some(needed), None) => missing(needed.name()),
+                (None, Some(_)) => unused("a second operand"),
+                _ => Ok(()),
+            };
+        }
+        match (self.labels, self.operand) {
+            (None, None) => missing("labels or target probabilities"),
+            (Some(_), Some(_)) => unused("labels beside target probabilities"),
+            _ if job.row_values && self.row_values.is_none() => missing("a place for the losses of rows"),
+            _ if job.is_tallied() && self.tally.is_none() => missing("a place for a tally"),
+            _ if !job.writes_result() && self.result.is_some() => {
+                unused("a result beside the losses of rows")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether nothing is written to a buffer that has another part as well: a device refuses to read and
+    /// write one in the same dispatch, whichever ranges of it they are.
+    fn check_apart(&self, in_place: bool) -> Result<()> {
+        let buffer = |range: Option<wgpu::BufferSlice<'a>>| range.map(|range| range.buffer());
+        let whole = |part: Option<Whole<'a>>| part.map(|part| part.range.buffer());
+        let (logits, result) = (Some(self.logits.buffer()), buffer(self.result));
+        let (read, overwritten) = if in_place { (None, logits) } else { (logits, None) };
+        let [row_values, tally] = [self.row_values, self.tally].map(whole);
+        let written = [overwritten.or(result), row_values, tally];
+        let rest = [self.labels, self.mask, self.class_weights, self.per_row, self.additive_mask].map(whole);
+        let read = [read, buffer(self.operand)].into_iter().chain(rest);
+        let others: Vec<&wgpu::Buffer> = written.into_iter().chain(read).flatten().collect();
+        let count = written.iter().flatten().count();
+        match (0..count).any(|index| others[index + 1..].contains(&others[index])) {
+            true => Err(Error::SameBuffer),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the ranges that are bound whole can be.
+    fn check_whole(&self, capabilities: &Capabilities) -> Result<()> {
+        let parts = [
+            (self.labels, "labels'", "the labels"),
+            (self.mask, "mask's", "the mask"),
+            (self.class_weights, "class weights'", "the class weights"),
+            (self.per_row, "temperatures' and lengths'", "the temperatures and lengths"),
+            (self.additive_mask, "additive mask's", "the additive mask"),
+            (self.row_values, "values of rows'", "the values of rows"),
+            (self.tally, "tally's", "the tally"),
+        ];
+        // Shaders count in 32 bits.
+        let limit = capabilities.binding_bytes.min(u64::from(u32::MAX));
+        for (part, whose, what) in parts {
+            let Some(Whole { range, bytes }) = part else { continue };
+            check_bytes(whose, range, bytes, capabilities.binding_alignment)?;
+            if in_words(bytes) > limit {
+                let remedy =
+                    "give fewer rows at a time, or use the one-call functions, which go window by window";
+                return Err(Error::LimitExceeded { what, needed: bytes, limit, remedy });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -110,8 +204,9 @@ impl Gpu {
     /// Both buffers need [`BufferUsages::STORAGE`](wgpu::BufferUsages::STORAGE).
     ///
     /// # Errors
-    /// [`Error::SameBuffer`], [`Error::BufferTooSmall`], [`Error::BufferUsage`],
-    /// [`Error::BufferMisaligned`], and what [`Plan::new`] reports.
+    /// [`Error::OperandMissing`] for an operation that needs more than logits, which
+    /// [`Gpu::preparation`] takes; [`Error::SameBuffer`], [`Error::BufferTooSmall`],
+    /// [`Error::BufferUsage`], [`Error::BufferMisaligned`], and what [`Plan::new`] reports.
     pub fn prepare(
         &self,
         op: Op,
@@ -158,27 +253,22 @@ impl Gpu {
     /// Prepares a job for its buffers; in place where it has a result and that has no buffer.
     pub(crate) fn prepare_job(&self, job: Job, ranges: Ranges<'_>) -> Result<Prepared> {
         let op = job.op;
-        match ranges.result {
-            None if job.writes_result() && op.output() != Output::PerElement => {
-                return Err(Error::NotInPlace { op });
-            }
-            Some(result) if result.buffer() == ranges.logits.buffer() => return Err(Error::SameBuffer),
-            _ => {}
+        let in_place = ranges.result.is_none() && job.writes_result();
+        if in_place && op.output() != Output::PerElement {
+            return Err(Error::NotInPlace { op });
         }
+        ranges.check_parts(&job)?;
+        ranges.check_apart(in_place)?;
         let plan = Plan::of(job, self.capabilities())?;
-        self.check_storage_buffers(&plan, ranges.result.is_none() && job.writes_result())?;
+        self.check_storage_buffers(&plan, in_place)?;
         check_range("logits", ranges.logits, &job.rows, job.dtypes.logits)?;
         if let Some(result) = ranges.result {
             check_range("result", result, &job.result, job.dtypes.result)?;
         }
-        match (job.dtypes.operand, ranges.operand) {
-            (Some(dtype), Some(operand)) => check_range("second operand's", operand, &job.operand, dtype)?,
-            (Some(_), None) => {
-                let needed = op.operand().map_or("target probabilities", crate::Operand::name);
-                return Err(Error::OperandMissing { op, needed });
-            }
-            _ => {}
+        if let (Some(dtype), Some(operand)) = (job.dtypes.operand, ranges.operand) {
+            check_range("second operand's", operand, &job.operand, dtype)?;
         }
+        ranges.check_whole(self.capabilities())?;
         self.guarded(|| {
             let mut steps = if plan.dispatches.is_empty() { Vec::new() } else { self.steps(&plan, ranges) };
             if let Some(tally) = ranges.tally {
@@ -270,13 +360,7 @@ impl Gpu {
     }
 
     /// One workgroup that walks a loss's labels, or its rows' values.
-    fn step_over_rows(
-        &self,
-        job: &Job,
-        entry: &'static Entry,
-        ranges: Ranges<'_>,
-        tally: wgpu::BufferSlice<'_>,
-    ) -> Step {
+    fn step_over_rows(&self, job: &Job, entry: &'static Entry, ranges: Ranges<'_>, tally: Whole<'_>) -> Step {
         let device = self.device();
         let stage = Stage { entry, geometry: tally::geometry(self.capabilities()) };
         let shader = self.shader(job, &stage, false);
@@ -340,7 +424,7 @@ impl Gpu {
             let end = slice.offset() + elements.end * bytes;
             let offset = first - first % alignment;
             // Bindings are made of whole words.
-            let size = NonZeroU64::new((end - offset).next_multiple_of(4));
+            let size = NonZeroU64::new(in_words(end - offset));
             let start = ((first - offset) / bytes) as u32;
             (start, wgpu::BufferBinding { buffer: slice.buffer(), offset, size })
         };
@@ -368,15 +452,16 @@ struct Windows<'a> {
     operand: wgpu::BufferBinding<'a>,
 }
 
-/// All of a range, or what stands in for one that there is not.
-fn whole<'a>(stand_in: &'a wgpu::Buffer, range: Option<wgpu::BufferSlice<'a>>) -> wgpu::BufferBinding<'a> {
-    match range {
-        Some(range) => wgpu::BufferBinding {
+/// What of a range may be touched, or what stands in for one that there is not, or nothing of.
+fn whole<'a>(stand_in: &'a wgpu::Buffer, part: Option<Whole<'a>>) -> wgpu::BufferBinding<'a> {
+    match part {
+        Some(Whole { range, bytes }) if bytes > 0 => wgpu::BufferBinding {
             buffer: range.buffer(),
             offset: range.offset(),
-            size: NonZeroU64::new(range.size()),
+            // Bindings are made of whole words.
+            size: NonZeroU64::new(in_words(bytes)),
         },
-        None => stand_in.as_entire_buffer_binding(),
+        _ => stand_in.as_entire_buffer_binding(),
     }
 }
 
@@ -434,19 +519,22 @@ pub(crate) fn filled_buffer(
 
 /// Whether a buffer range can hold `rows` of elements of a type for a shader.
 fn check_range(what: &'static str, slice: wgpu::BufferSlice<'_>, rows: &Rows, dtype: Dtype) -> Result<()> {
-    let bytes = dtype.bytes();
+    check_bytes(what, slice, rows.extent().saturating_mul(dtype.bytes()), dtype.bytes())
+}
+
+/// Whether a buffer range holds so many bytes for a shader, from a multiple of `alignment` on.
+fn check_bytes(what: &'static str, slice: wgpu::BufferSlice<'_>, needed: u64, alignment: u64) -> Result<()> {
     if !slice.buffer().usage().contains(wgpu::BufferUsages::STORAGE) {
         return Err(Error::BufferUsage { what, usage: "STORAGE" });
     }
-    if slice.offset() % bytes != 0 {
-        return Err(Error::BufferMisaligned { what, offset: slice.offset(), alignment: bytes });
+    if slice.offset() % alignment != 0 {
+        return Err(Error::BufferMisaligned { what, offset: slice.offset(), alignment });
     }
-    let needed = rows.extent().saturating_mul(bytes);
     if needed > slice.size() {
         return Err(Error::BufferTooSmall { what, needed, actual: slice.size() });
     }
     // A word of which half is used has to be there as a whole.
-    let (end, there) = ((slice.offset() + needed).next_multiple_of(4), slice.buffer().size());
+    let (end, there) = (in_words(slice.offset() + needed), slice.buffer().size());
     if end > there {
         return Err(Error::BufferTooSmall { what, needed: end, actual: there });
     }

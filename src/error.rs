@@ -134,8 +134,8 @@ pub enum Error {
         shape: Vec<usize>,
     },
 
-    /// An operation lacks the second of its two inputs.
-    #[error("{op} needs {needed}: give an element of it for every logit")]
+    /// An operation lacks something that it needs beside the logits.
+    #[error("{op} needs {needed}: give it along with the logits")]
     OperandMissing {
         /// The operation.
         op: Op,
@@ -185,12 +185,13 @@ pub enum Error {
         classes: u64,
     },
 
-    /// The two operands of an operation do not have the same rows.
+    /// A result, an operand or a mask is laid out for other rows than the operation has.
     #[error(
-        "the result is laid out for {actual} where the operation writes {expected}: derive it with `Rows::result`"
+        "rows of {actual} were given where the operation has {expected}: lay a result out as `Rows::result` says, \
+         and operands and masks over the shape and the axes of the logits"
     )]
     ResultRowsMismatch {
-        /// Outer × classes × inner that the operation writes.
+        /// Outer × classes × inner that the operation has.
         expected: String,
         /// Outer × classes × inner that was given.
         actual: String,
@@ -264,10 +265,10 @@ pub enum Error {
         op: Op,
     },
 
-    /// Logits and result are ranges of one buffer.
+    /// One buffer is to be written, and to be something else as well.
     #[error(
-        "logits and result are ranges of the same buffer, which a device refuses to read and write at once: use \
-         two buffers, or `prepare_in_place` where they are the same range"
+        "a result is in the same buffer as something else, which a device refuses to read and write at once: give \
+         everything that is written a buffer of its own, or work in place where the result is to overwrite the logits"
     )]
     SameBuffer,
 
@@ -291,7 +292,7 @@ pub enum Error {
         usage: &'static str,
     },
 
-    /// A range of a buffer starts in the middle of an element.
+    /// A range of a buffer starts in the middle of an element, or where the device cannot bind it.
     #[error("the {what} buffer range starts at byte {offset}, which is no multiple of {alignment}: align it")]
     BufferMisaligned {
         /// Which buffer.

@@ -536,7 +536,7 @@ impl Plan {
     }
 }
 
-fn check_same_rows(expected: &Rows, actual: &Rows) -> Result<()> {
+pub(crate) fn check_same_rows(expected: &Rows, actual: &Rows) -> Result<()> {
     if (expected.outer(), expected.classes(), expected.inner())
         == (actual.outer(), actual.classes(), actual.inner())
     {

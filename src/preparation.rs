@@ -3,12 +3,12 @@
 
 use crate::adjustment::{Broadcast, check_temperature};
 use crate::arrangement::Arrangement;
-use crate::assemble::Dtypes;
-use crate::encode::{Prepared, Ranges};
+use crate::encode::{Prepared, Ranges, Whole};
 use crate::inputs::{NONE, inverse_of, kind, packed_digits};
 use crate::kernels::tally;
-use crate::plan::{Job, loss_kind};
-use crate::{Axes, Dtype, Error, Gpu, Op, Options, Reduction, Result, Rows};
+use crate::plan::{AdjustmentParameters, Job, LossParameters, check_same_rows, loss_kind};
+use crate::rows::{checked_product, sizes_of};
+use crate::{Axes, Dtype, Error, Gpu, Op, Options, Output, Reduction, Result, Rows};
 
 /// An operation over buffer ranges of the caller's, to be [prepared](Preparation::prepare).
 ///
@@ -38,14 +38,36 @@ pub struct Preparation<'a> {
     job: Job,
     ranges: Ranges<'a>,
     in_place: bool,
+    // What the shaders are told of these is settled once all has been said, so that the order in which it is
+    // said makes no difference, and the last word counts.
+    temperature: Option<f32>,
+    per_row: Option<(wgpu::BufferSlice<'a>, PerRow)>,
+    mask: Option<(wgpu::BufferSlice<'a>, MaskLayout)>,
+    additive_mask: Option<(wgpu::BufferSlice<'a>, MaskLayout)>,
+    causal: Option<Causal>,
+    labels: Option<(wgpu::BufferSlice<'a>, LabelType)>,
+    class_weights: Option<wgpu::BufferSlice<'a>>,
+    settings: Option<LossSettings>,
     row_values: RowValues,
-    wrong: Option<Error>,
+}
+
+/// Row r is query r mod `queries`, and sees the keys j ≤ that + `offset`, of those the last `window`.
+#[derive(Debug, Clone, Copy)]
+struct Causal {
+    queries: u32,
+    offset: i32,
+    window: Option<u32>,
 }
 
 /// Where the elements of a mask lie that is broadcast to an array.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MaskLayout {
-    broadcast: Broadcast,
+    /// As the shaders take them.
+    digits: u32,
+    lengths_and_strides: [u32; 24],
+    elements: u64,
+    /// Those of the array.
+    rows: Rows,
 }
 
 impl MaskLayout {
@@ -57,10 +79,12 @@ impl MaskLayout {
     /// than four lengths alternate between repeated and not, on either side of the axes or on them.
     pub fn of_shape(mask: &[usize], shape: &[usize], axes: impl Into<Axes>) -> Result<Self> {
         let axes = axes.into();
-        Rows::of_shape(shape, &axes)?;
+        let rows = Rows::of_shape(shape, &axes)?;
         let arrangement = Arrangement::new(Op::Softmax, shape, &axes)?;
         let broadcast = Broadcast::of_shape("the mask", mask, shape, &arrangement)?;
-        packed_digits(&broadcast).map(|_| MaskLayout { broadcast })
+        let (digits, lengths_and_strides) = packed_digits(&broadcast)?;
+        let elements = checked_product(&sizes_of(mask))?;
+        Ok(MaskLayout { digits, lengths_and_strides, elements, rows })
     }
 }
 
@@ -88,6 +112,29 @@ pub enum LabelType {
     /// u8.
     U8,
 }
+
+impl LabelType {
+    fn bytes(self) -> u64 {
+        match self {
+            LabelType::I32 | LabelType::U32 => 4,
+            LabelType::I64 => 8,
+            LabelType::U8 => 1,
+        }
+    }
+
+    /// Bits of `label_kind` (`labels.wgsl`).
+    fn kind(self) -> u32 {
+        match self {
+            LabelType::I32 => 0,
+            LabelType::I64 => 1,
+            LabelType::U8 => 2,
+            LabelType::U32 => 8,
+        }
+    }
+}
+
+/// The bit of `label_kind` for labels none of which is ignored.
+const NONE_IGNORED: u32 = 4;
 
 /// What a recorded loss is made of, beside its buffers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -165,10 +212,21 @@ impl Gpu {
         logits: wgpu::BufferSlice<'a>,
         dtype: Dtype,
     ) -> Preparation<'a> {
-        let plain = Job::plain(op, dtype, rows, &rows.result(op), &Options::default());
-        let job = Job { dtypes: Dtypes { operand: None, ..plain.dtypes }, ..plain };
-        let ranges = Ranges::of(logits, None);
-        Preparation { gpu: self, job, ranges, in_place: false, row_values: RowValues::default(), wrong: None }
+        Preparation {
+            gpu: self,
+            job: Job::plain(op, dtype, rows, &rows.result(op), &Options::default()),
+            ranges: Ranges::of(logits, None),
+            in_place: false,
+            temperature: None,
+            per_row: None,
+            mask: None,
+            additive_mask: None,
+            causal: None,
+            labels: None,
+            class_weights: None,
+            settings: None,
+            row_values: RowValues::default(),
+        }
     }
 }
 
@@ -213,93 +271,50 @@ impl<'a> Preparation<'a> {
 
     /// Divides the logits of all rows by one number.
     pub fn temperature(mut self, temperature: f32) -> Self {
-        if let Err(error) = check_temperature(None, temperature.into(), Dtype::F32) {
-            self.wrong = Some(error);
-            return self;
-        }
-        let [inverse, power] = inverse_of(temperature);
-        let adjustment = self.adjustment(kind::ONE_TEMPERATURE);
-        (adjustment.inverse_temperature, adjustment.temperature_power) = (inverse, power as i32);
+        self.temperature = Some(temperature);
         self
     }
 
     /// Temperatures and lengths of rows: two words for each row, counted over outer and inner. A
     /// temperature that is not finite and positive makes its row NaN; a length beyond the classes is all.
     pub fn per_row(mut self, range: wgpu::BufferSlice<'a>, held: PerRow) -> Self {
-        self.adjustment(match held {
-            PerRow::Temperatures => kind::TEMPERATURE_PER_ROW,
-            PerRow::Lengths => kind::LENGTHS,
-            PerRow::TemperaturesAndLengths => kind::TEMPERATURE_PER_ROW | kind::LENGTHS,
-        });
-        self.ranges.per_row = Some(range);
+        self.per_row = Some((range, held));
         self
     }
 
     /// Lets only those logits take part for which a byte of `range` is not 0.
     pub fn mask(mut self, range: wgpu::BufferSlice<'a>, layout: &MaskLayout) -> Self {
-        match packed_digits(&layout.broadcast) {
-            Ok((digits, words)) => {
-                let adjustment = self.adjustment(kind::MASK);
-                (adjustment.mask_digits, adjustment.mask) = (digits, words);
-            }
-            Err(error) => self.wrong = Some(error),
-        }
-        self.ranges.mask = Some(range);
+        self.mask = Some((range, layout.clone()));
         self
     }
 
     /// Adds the f32 of `range` to the logits.
     pub fn additive_mask(mut self, range: wgpu::BufferSlice<'a>, layout: &MaskLayout) -> Self {
-        match packed_digits(&layout.broadcast) {
-            Ok((digits, words)) => {
-                let adjustment = self.adjustment(kind::ADDITIVE_MASK);
-                (adjustment.additive_digits, adjustment.additive) = (digits, words);
-            }
-            Err(error) => self.wrong = Some(error),
-        }
-        self.ranges.additive_mask = Some(range);
+        self.additive_mask = Some((range, layout.clone()));
         self
     }
 
     /// Lets query i see the keys j ≤ i + `offset`: row r is query r mod `queries`.
     pub fn causal(mut self, queries: u32, offset: i32) -> Self {
-        let most = 1 << 30;
-        let adjustment = self.adjustment(kind::CAUSAL);
-        (adjustment.queries, adjustment.causal_offset) = (queries.max(1), offset.clamp(-most, most));
+        self.causal = Some(Causal { queries, offset, window: None });
         self
     }
 
     /// As [`causal`](Preparation::causal), and of those keys only the last `window`.
-    pub fn sliding_window(self, queries: u32, offset: i32, window: u32) -> Self {
-        let mut causal = self.causal(queries, offset);
-        causal.adjustment(kind::WINDOW).window = window;
-        causal
-    }
-
-    fn adjustment(&mut self, kinds: u32) -> &mut crate::plan::AdjustmentParameters {
-        let adjustment = &mut self.job.adjustment;
-        if adjustment.kinds == 0 {
-            (adjustment.inverse_temperature, adjustment.queries) = (1f32.to_bits(), 1);
-        }
-        adjustment.kinds |= kinds;
-        adjustment
+    pub fn sliding_window(mut self, queries: u32, offset: i32, window: u32) -> Self {
+        self.causal = Some(Causal { queries, offset, window: Some(window) });
+        self
     }
 
     /// Makes it a loss, with one label for each row, counted over outer and inner.
     pub fn labels(mut self, range: wgpu::BufferSlice<'a>, stored: LabelType) -> Self {
-        self.ranges.labels = Some(range);
-        self.job.loss.label_kind = match stored {
-            LabelType::I32 => 0,
-            LabelType::I64 => 1,
-            LabelType::U8 => 2,
-            LabelType::U32 => 8,
-        };
+        self.labels = Some((range, stored));
         self
     }
 
     /// A weight in f32 for each class.
     pub fn class_weights(mut self, range: wgpu::BufferSlice<'a>) -> Self {
-        self.ranges.class_weights = Some(range);
+        self.class_weights = Some(range);
         self
     }
 
@@ -315,129 +330,171 @@ impl<'a> Preparation<'a> {
         row_values: wgpu::BufferSlice<'a>,
         tally: wgpu::BufferSlice<'a>,
     ) -> Self {
-        let LossSettings { ignore_index, label_smoothing, z_loss, reduction } = *settings;
-        let refuse = |what, value: f32, allowed| {
-            Some(Error::LossParameter { what, value: value.to_string(), allowed })
-        };
-        if !(0.0..=1.0).contains(&label_smoothing) {
-            self.wrong = refuse("the label smoothing", label_smoothing, "a number from 0 to 1");
-        } else if !z_loss.is_finite() {
-            self.wrong = refuse("the z-loss coefficient", z_loss, "a finite number");
-        }
-        let classes = self.job.rows.classes().max(1) as f32;
-        let loss = &mut self.job.loss;
-        loss.kept = (1.0 - label_smoothing).to_bits();
-        loss.spread = (label_smoothing / classes).to_bits();
-        loss.scale = 1f32.to_bits();
-        loss.z_scale = (2.0 * z_loss).to_bits();
-        loss.kinds |= loss_kind::SHARES;
-        loss.kinds |= match reduction {
-            Reduction::None => loss_kind::UNREDUCED,
-            Reduction::Sum => 0,
-            Reduction::Mean => loss_kind::MEAN,
-        };
-        match ignore_index {
-            Some(label) => {
-                loss.ignored_low = label as u64 as u32;
-                loss.ignored_high = (label as u64 >> 32) as u32;
-            }
-            None => loss.label_kind |= 4,
-        }
-        self.ranges.row_values = Some(row_values);
-        self.ranges.tally = Some(tally);
-        let wanted = self.row_values;
-        self.row_values(wanted)
+        self.settings = Some(*settings);
+        self.ranges.row_values = Some(Whole::of(row_values));
+        self.ranges.tally = Some(Whole::of(tally));
+        self
     }
 
     /// Also other values of each row from the same pass: after the rows' losses, all of the first one wanted,
     /// then all of the next.
     pub fn row_values(mut self, wanted: RowValues) -> Self {
-        let RowValues { log_sum_exp, label_log_probability, entropy, argmax } = wanted;
-        let rows = self.job.rows.count() as u32;
-        let loss = &mut self.job.loss;
-        let mut next = rows;
+        self.row_values = wanted;
+        self
+    }
+
+    /// What becomes of the logits first, as the shaders are told of it.
+    fn settle_adjustment(&mut self) -> Result<()> {
+        let rows = &self.job.rows;
+        let mut adjustment = AdjustmentParameters {
+            inverse_temperature: 1f32.to_bits(),
+            queries: 1,
+            ..AdjustmentParameters::default()
+        };
+        if let Some(temperature) = self.temperature {
+            check_temperature(None, temperature.into(), Dtype::F32)?;
+            adjustment.kinds |= kind::ONE_TEMPERATURE;
+            let [inverse, power] = inverse_of(temperature);
+            (adjustment.inverse_temperature, adjustment.temperature_power) = (inverse, power as i32);
+        }
+        if let Some((range, held)) = self.per_row {
+            if self.temperature.is_some() && held != PerRow::Lengths {
+                let given = "one temperature beside those of each row";
+                return Err(Error::OperandUnused { op: self.job.op, given });
+            }
+            adjustment.kinds |= match held {
+                PerRow::Temperatures => kind::TEMPERATURE_PER_ROW,
+                PerRow::Lengths => kind::LENGTHS,
+                PerRow::TemperaturesAndLengths => kind::TEMPERATURE_PER_ROW | kind::LENGTHS,
+            };
+            self.ranges.per_row = Some(Whole { range, bytes: 8 * rows.count() });
+        }
+        if let Some((range, layout)) = &self.mask {
+            check_same_rows(rows, &layout.rows)?;
+            adjustment.kinds |= kind::MASK;
+            (adjustment.mask_digits, adjustment.mask) = (layout.digits, layout.lengths_and_strides);
+            self.ranges.mask = Some(Whole { range: *range, bytes: layout.elements });
+        }
+        if let Some((range, layout)) = &self.additive_mask {
+            check_same_rows(rows, &layout.rows)?;
+            adjustment.kinds |= kind::ADDITIVE_MASK;
+            (adjustment.additive_digits, adjustment.additive) = (layout.digits, layout.lengths_and_strides);
+            self.ranges.additive_mask = Some(Whole { range: *range, bytes: 4 * layout.elements });
+        }
+        if let Some(Causal { queries, offset, window }) = self.causal {
+            let most = 1 << 30;
+            adjustment.kinds |= kind::CAUSAL;
+            (adjustment.queries, adjustment.causal_offset) = (queries.max(1), offset.clamp(-most, most));
+            if let Some(window) = window {
+                adjustment.kinds |= kind::WINDOW;
+                adjustment.window = window;
+            }
+        }
+        self.job.adjustment =
+            if adjustment.kinds == 0 { AdjustmentParameters::default() } else { adjustment };
+        Ok(())
+    }
+
+    /// What a loss is made of, as the shaders are told of it.
+    fn settle_loss(&mut self) -> Result<()> {
+        let (op, rows) = (self.job.op, self.job.rows);
+        let (count, classes) = (rows.count(), rows.classes());
+        self.ranges.labels =
+            self.labels.map(|(range, stored)| Whole { range, bytes: count * stored.bytes() });
+        self.ranges.class_weights = self.class_weights.map(|range| Whole { range, bytes: 4 * classes });
+        self.job.class_weights = self.class_weights.is_some();
+        let unused = |given| Err(Error::OperandUnused { op, given });
+        let Some(LossSettings { ignore_index, label_smoothing, z_loss, reduction }) = self.settings else {
+            if op.is_loss() {
+                let needed = "a loss: what it is made of, and where it goes";
+                return Err(Error::OperandMissing { op, needed });
+            }
+            return match self.row_values == RowValues::default() {
+                true => Ok(()),
+                false => unused("values of rows beside a loss"),
+            };
+        };
+        let limit = tally::most_rows(self.gpu.capabilities());
+        if count > limit {
+            let (what, needed) = ("the rows of a recorded loss", count);
+            let remedy = "give it in several batches of rows, or use the one-call functions";
+            return Err(Error::LimitExceeded { what, needed, limit, remedy });
+        }
+        let refuse =
+            |what, value: f32, allowed| Err(Error::LossParameter { what, value: value.to_string(), allowed });
+        if !(0.0..=1.0).contains(&label_smoothing) {
+            return refuse("the label smoothing", label_smoothing, "a number from 0 to 1");
+        }
+        if !z_loss.is_finite() {
+            return refuse("the z-loss coefficient", z_loss, "a finite number");
+        }
+        if self.ranges.operand.is_some() && ignore_index.is_some() {
+            return unused("an ignored label beside target probabilities");
+        }
+        if self.ranges.operand.is_some() && self.row_values.label_log_probability {
+            return unused("labels' log-probabilities without labels");
+        }
+
+        // The tally of labels divides a mean's factors on the device; without labels every row counts.
+        let divisor = match (reduction, &self.labels) {
+            (Reduction::Mean, None) => count as f32,
+            _ => 1.0,
+        };
+        let ignored = ignore_index.unwrap_or(0) as u64;
+        let mut loss = LossParameters {
+            kept: (1.0 - label_smoothing).to_bits(),
+            spread: (label_smoothing / classes.max(1) as f32).to_bits(),
+            scale: (1.0 / divisor).to_bits(),
+            z_scale: (2.0 * z_loss / divisor).to_bits(),
+            kinds: loss_kind::SHARES
+                | match reduction {
+                    Reduction::None => loss_kind::UNREDUCED,
+                    Reduction::Sum => 0,
+                    Reduction::Mean => loss_kind::MEAN,
+                }
+                | if self.labels.is_none() { loss_kind::WITHOUT_LABELS } else { 0 },
+            ignored_low: ignored as u32,
+            ignored_high: (ignored >> 32) as u32,
+            label_kind: self.labels.map_or(0, |(_, stored)| stored.kind())
+                | if ignore_index.is_none() { NONE_IGNORED } else { 0 },
+            ..LossParameters::default()
+        };
+        let RowValues { log_sum_exp, label_log_probability, entropy, argmax } = self.row_values;
+        let mut next = count;
         for (at, wanted) in [
             (&mut loss.log_sum_exp_at, log_sum_exp),
             (&mut loss.label_log_probability_at, label_log_probability),
             (&mut loss.entropy_at, entropy),
             (&mut loss.argmax_at, argmax),
         ] {
-            *at = if wanted { next } else { NONE };
-            next = next.saturating_add(if wanted { rows } else { 0 });
+            *at = if wanted { next as u32 } else { NONE };
+            next += if wanted { count } else { 0 };
         }
-        self.row_values = wanted;
-        self
-    }
-
-    /// What of a loss is known only once all has been said.
-    fn settle_loss(&mut self) -> Result<()> {
-        let rows = self.job.rows.count();
-        let limit = tally::most_rows(self.gpu.capabilities());
-        if rows > limit {
-            let remedy = "give it in several batches of rows, or use the one-call functions";
-            return Err(Error::LimitExceeded {
-                what: "the rows of a recorded loss",
-                needed: rows,
-                limit,
-                remedy,
-            });
-        }
-        self.job.class_weights = self.ranges.class_weights.is_some();
-        let loss = &mut self.job.loss;
-        if self.ranges.labels.is_none() {
-            loss.kinds |= loss_kind::WITHOUT_LABELS;
-            if loss.kinds & loss_kind::MEAN != 0 {
-                let share = |bits: u32| (f32::from_bits(bits) / rows as f32).to_bits();
-                (loss.scale, loss.z_scale) = (share(loss.scale), share(loss.z_scale));
-            }
-        }
-        let RowValues { log_sum_exp, label_log_probability, entropy, argmax } = self.row_values;
-        let beside = [log_sum_exp, label_log_probability, entropy, argmax];
-        let values = 1 + beside.into_iter().filter(|wanted| *wanted).count() as u64;
-        let needed = [
-            (self.ranges.row_values, 4 * rows * values, "values of rows'"),
-            (self.ranges.tally, size_of::<Tally>() as u64, "tally's"),
-            (self.ranges.class_weights, 4 * self.job.rows.classes(), "class weights'"),
-            (self.ranges.labels, rows * label_bytes(loss.label_kind), "labels'"),
-        ];
-        for (range, needed, what) in needed {
-            if let Some(range) = range
-                && range.size() < needed
-            {
-                return Err(Error::BufferTooSmall { what, needed, actual: range.size() });
-            }
-        }
+        self.job.loss = loss;
+        let of = |part: Option<Whole<'a>>, bytes| part.map(|part| Whole { bytes, ..part });
+        self.ranges.row_values = of(self.ranges.row_values, 4 * next);
+        self.ranges.tally = of(self.ranges.tally, size_of::<Tally>() as u64);
         Ok(())
     }
 
     /// Makes it ready to be recorded, as [`Gpu::prepare`] does.
     ///
     /// # Errors
-    /// As [`Gpu::prepare`], [`Error::OperandMissing`], [`Error::NotInPlace`], and what was wrong with any
-    /// of its parts.
+    /// As [`Gpu::prepare`], [`Error::NotInPlace`], [`Error::OperandUnused`] for parts that the operation has no
+    /// use for, [`Error::ResultRowsMismatch`], [`Error::TemperatureOutOfRange`], [`Error::LossParameter`].
     pub fn prepare(mut self) -> Result<Prepared> {
-        if let Some(error) = self.wrong {
-            return Err(error);
-        }
+        self.settle_adjustment()?;
+        self.settle_loss()?;
         let op = self.job.op;
-        if op.is_loss() && self.ranges.tally.is_none() {
-            return Err(Error::OperandMissing {
-                op,
-                needed: "a loss: what it is made of, and where it goes",
-            });
-        }
-        if op.is_loss() && self.ranges.labels.is_none() && self.ranges.operand.is_none() {
-            return Err(Error::OperandMissing { op, needed: "labels or target probabilities" });
-        }
-        if op.is_loss() {
-            self.settle_loss()?;
-        }
         match self.ranges.result {
             Some(_) if self.in_place => {
                 return Err(Error::OperandUnused {
                     op,
                     given: "a result beside the logits that it overwrites",
                 });
+            }
+            None if self.in_place && op.output() != Output::PerElement => {
+                return Err(Error::NotInPlace { op });
             }
             None if self.in_place => {
                 (self.job.result, self.job.dtypes.result) = (self.job.rows, self.job.dtypes.logits);
@@ -448,13 +505,5 @@ impl<'a> Preparation<'a> {
             _ => {}
         }
         self.gpu.prepare_job(self.job, self.ranges)
-    }
-}
-
-fn label_bytes(label_kind: u32) -> u64 {
-    match label_kind & 3 {
-        1 => 8,
-        2 => 1,
-        _ => 4,
     }
 }

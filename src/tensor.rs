@@ -2,7 +2,7 @@
 
 use crate::arrangement::Arrangement;
 use crate::assemble::Dtypes;
-use crate::encode::{Ranges, filled_buffer};
+use crate::encode::{Ranges, Whole, filled_buffer};
 use crate::inputs::Inputs;
 use crate::plan::Job;
 use crate::rows::{checked_product, result_shape, sizes_of};
@@ -210,8 +210,13 @@ impl Tensor {
         sizes_of(&self.shape).iter().product()
     }
 
+    /// Its range of the buffer. Where it has no elements that would be empty, which no range may be; all of
+    /// the rest will do, since nothing of it is read.
     fn slice(&self) -> wgpu::BufferSlice<'_> {
-        self.buffer.slice(self.offset..self.offset + self.elements() * self.dtype.bytes())
+        match self.elements() * self.dtype.bytes() {
+            0 => self.buffer.slice(self.offset..),
+            bytes => self.buffer.slice(self.offset..self.offset + bytes),
+        }
     }
 
     /// Computes `op` along `axes`, which must be adjacent, into a new tensor.
@@ -308,14 +313,12 @@ impl Tensor {
         };
         let [mask, additive_mask, per_row] =
             [sent(Input::Mask)?, sent(Input::AdditiveMask)?, sent(Input::PerRow)?];
-        // Rows without classes leave nothing to slice; any range will do, since nothing of it is read.
-        let logits = if self.elements() == 0 { self.buffer.slice(..) } else { self.slice() };
         let ranges = Ranges {
             operand: request.operand.map(Tensor::slice),
-            mask: mask.as_ref().map(|buffer| buffer.slice(..)),
-            additive_mask: additive_mask.as_ref().map(|buffer| buffer.slice(..)),
-            per_row: per_row.as_ref().map(|buffer| buffer.slice(..)),
-            ..Ranges::of(logits, Some(result.slice()))
+            mask: mask.as_ref().map(|buffer| Whole::of(buffer.slice(..))),
+            additive_mask: additive_mask.as_ref().map(|buffer| Whole::of(buffer.slice(..))),
+            per_row: per_row.as_ref().map(|buffer| Whole::of(buffer.slice(..))),
+            ..Ranges::of(self.slice(), Some(result.slice()))
         };
         let prepared = gpu.prepare_job(part.job, ranges)?;
         self.submit(&prepared)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::arrangement::Arrangement;
 use crate::cross_entropy::{ArrangedLoss, RowResults};
-use crate::encode::{Prepared, Ranges, bind_group, filled_buffer, uniform_buffer};
+use crate::encode::{Prepared, Ranges, Whole, bind_group, filled_buffer, uniform_buffer};
 use crate::inputs::Inputs;
 use crate::kernels::exponential_check;
 use crate::pipelines::binding;
@@ -531,6 +531,7 @@ impl Workspace {
                 let buffer = self.inputs[input as usize].as_ref().filter(|_| bytes > 0);
                 buffer.map(|buffer| buffer.slice(..bytes))
             };
+            let whole = |place: Input| input(place).map(Whole::of);
             let of = |buffer: &'_ Option<wgpu::Buffer>, bytes: u64| buffer.clone().filter(|_| bytes > 0);
             let (result, row_values) =
                 (of(&self.result, result_bytes), of(&self.row_values, part.row_values_bytes));
@@ -538,12 +539,14 @@ impl Workspace {
                 logits: input(Input::Logits).ok_or_else(missing)?,
                 result: result.as_ref().map(|buffer| buffer.slice(..result_bytes)),
                 operand: input(Input::Operand),
-                labels: input(Input::Labels),
-                mask: input(Input::Mask),
-                class_weights: input(Input::ClassWeights),
-                per_row: input(Input::PerRow),
-                additive_mask: input(Input::AdditiveMask),
-                row_values: row_values.as_ref().map(|buffer| buffer.slice(..part.row_values_bytes)),
+                labels: whole(Input::Labels),
+                mask: whole(Input::Mask),
+                class_weights: whole(Input::ClassWeights),
+                per_row: whole(Input::PerRow),
+                additive_mask: whole(Input::AdditiveMask),
+                row_values: row_values
+                    .as_ref()
+                    .map(|buffer| Whole::of(buffer.slice(..part.row_values_bytes))),
                 tally: None,
             };
             gpu.prepare_job(part.job, ranges)

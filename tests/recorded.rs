@@ -7,9 +7,9 @@ use common::device::gpu;
 use common::rows_of_interest::{Character, Random};
 use wgpu_softmax::wgpu::{self, BufferUsages};
 use wgpu_softmax::{
-    Adjustment, CrossEntropy, Dtype, Element, Elements, Error, Gpu, LabelType, LossSettings, MaskLayout, Op,
-    Options, PerRow, Preparation, Reduction, Request, Result, RowValues, Rows, Tally, Temperature,
-    TensorRequest, bf16, f16,
+    Adjustment, CrossEntropy, Dtype, Element, Elements, Error, Given, Gpu, LabelType, LossSettings,
+    MaskLayout, Op, Options, PerRow, Preparation, Reduction, Request, Result, RowValues, Rows, Tally,
+    Temperature, TensorRequest, bf16, f16,
 };
 
 const EVERY_USE: BufferUsages =
@@ -444,4 +444,157 @@ fn losses_with_few_buffers() {
     capabilities.storage_buffers = 4;
     let refused = gpu.planning_with(capabilities).cross_entropy_blocking::<f32>(&loss);
     assert!(matches!(refused, Err(Error::LimitExceeded { .. })));
+}
+
+/// What would compute something else than was asked for, or nothing at all, is refused before it is recorded.
+#[test]
+fn parts_that_do_not_belong_together() {
+    let Some(gpu) = gpu() else { return };
+    let rows = Rows::batch(6, 4).unwrap();
+    let options = Options::default();
+    let floats = || buffer(gpu, &normal(24, 1));
+    let (logits, other, result) = (floats(), floats(), floats());
+    let of =
+        |op| gpu.preparation(op, &rows, logits.slice(..), Dtype::F32).result(result.slice(..), Dtype::F32);
+    let missing = |outcome: Result<wgpu_softmax::Prepared>| {
+        assert!(matches!(outcome, Err(Error::OperandMissing { .. })), "{outcome:?}");
+    };
+    let unused = |outcome: Result<wgpu_softmax::Prepared>| {
+        assert!(matches!(outcome, Err(Error::OperandUnused { .. })), "{outcome:?}");
+    };
+    for op in [Op::Vjp, Op::LogSoftmaxJvp, Op::WeightedLogSumExp] {
+        missing(of(op).prepare());
+        missing(gpu.prepare(op, &rows, logits.slice(..), result.slice(..), &options));
+    }
+    for op in [Op::CrossEntropy, Op::CrossEntropyGradient] {
+        missing(of(op).prepare());
+        missing(gpu.prepare(op, &rows, logits.slice(..), result.slice(..), &options));
+    }
+    missing(gpu.prepare_in_place(Op::CrossEntropyGradient, &rows, logits.slice(..), &options));
+    let tensor = gpu.upload(&normal(24, 1), &[6, 4]).unwrap();
+    for op in [Op::CrossEntropyGradient, Op::Vjp] {
+        let outcome = tensor.compute(op, -1, &options);
+        assert!(matches!(outcome, Err(Error::OperandMissing { .. })));
+        let tensor = gpu.upload(&normal(24, 1), &[6, 4]).unwrap();
+        let outcome = tensor.compute_in_place(op, -1, &options);
+        assert!(matches!(outcome, Err(Error::OperandMissing { .. })));
+    }
+
+    let labels = buffer(gpu, &[0u32; 6]);
+    let (values, tally) = (buffer(gpu, &[9u32; 6]), buffer(gpu, &[9u32; 8]));
+    let settings = LossSettings::default();
+    unused(of(Op::Softmax).operand(other.slice(..), Dtype::F32).prepare());
+    unused(of(Op::Softmax).labels(labels.slice(..), LabelType::U32).prepare());
+    unused(of(Op::Softmax).loss(&settings, values.slice(..), tally.slice(..)).prepare());
+    let loss = of(Op::CrossEntropyGradient).loss(&settings, values.slice(..), tally.slice(..));
+    let both = loss.clone().labels(labels.slice(..), LabelType::U32).operand(other.slice(..), Dtype::F32);
+    unused(both.prepare());
+    missing(loss.prepare());
+    let given = options.given(Given::Probabilities);
+    unused(of(Op::Softmax).options(given).prepare());
+    unused(gpu.prepare(Op::LogSoftmax, &rows, logits.slice(..), result.slice(..), &given));
+    let tempered = of(Op::Vjp).operand(other.slice(..), Dtype::F32).options(given).temperature(2.0);
+    unused(tempered.prepare());
+
+    let temperatures = buffer(gpu, &[[1f32.to_bits(), 0]; 6]);
+    let two = of(Op::Softmax).temperature(2.0).per_row(temperatures.slice(..), PerRow::Temperatures);
+    unused(two.prepare());
+    of(Op::Softmax).temperature(2.0).per_row(temperatures.slice(..), PerRow::Lengths).prepare().unwrap();
+
+    let labelled = |op| gpu.preparation(op, &rows, logits.slice(..), Dtype::F32);
+    let labelled = |op| labelled(op).labels(labels.slice(..), LabelType::U32);
+    let loss = labelled(Op::CrossEntropy).loss(&settings, values.slice(..), tally.slice(..));
+    loss.clone().prepare().unwrap();
+    unused(loss.clone().result(result.slice(..), Dtype::F32).prepare());
+    assert!(matches!(loss.in_place().prepare(), Err(Error::NotInPlace { .. })));
+
+    // A buffer that is read and written at once, or written as two things.
+    let same = |outcome: Result<wgpu_softmax::Prepared>| {
+        assert!(matches!(outcome, Err(Error::SameBuffer)), "{outcome:?}");
+    };
+    same(of(Op::Vjp).operand(result.slice(..), Dtype::F32).prepare());
+    same(
+        gpu.preparation(Op::Vjp, &rows, logits.slice(..), Dtype::F32)
+            .operand(logits.slice(..), Dtype::F32)
+            .in_place()
+            .prepare(),
+    );
+    of(Op::Vjp).operand(logits.slice(..), Dtype::F32).prepare().unwrap();
+    same(of(Op::Softmax).per_row(result.slice(..48), PerRow::Lengths).prepare());
+    same(labelled(Op::CrossEntropy).loss(&settings, labels.slice(..), tally.slice(..)).prepare());
+    same(labelled(Op::CrossEntropy).loss(&settings, tally.slice(..), tally.slice(..)).prepare());
+}
+
+/// Masks and values of rows that the rows do not fit: nothing is ever read beside a buffer.
+#[test]
+fn ranges_that_are_too_small() {
+    let Some(gpu) = gpu() else { return };
+    let rows = Rows::batch(6, 80).unwrap();
+    let floats = |count| buffer(gpu, &normal(count, 1));
+    let (logits, result, words) = (floats(480), floats(480), floats(480));
+    let of = || {
+        gpu.preparation(Op::Softmax, &rows, logits.slice(..), Dtype::F32).result(result.slice(..), Dtype::F32)
+    };
+    let layout = MaskLayout::of_shape(&[6, 80], &[6, 80], -1).unwrap();
+    let small = |outcome: Result<wgpu_softmax::Prepared>| {
+        assert!(matches!(outcome, Err(Error::BufferTooSmall { .. })), "{outcome:?}");
+    };
+    of().mask(words.slice(..480), &layout).prepare().unwrap();
+    small(of().mask(words.slice(..479), &layout).prepare());
+    of().additive_mask(words.slice(..), &layout).prepare().unwrap();
+    small(of().additive_mask(words.slice(..1916), &layout).prepare());
+    of().per_row(words.slice(..48), PerRow::Lengths).prepare().unwrap();
+    small(of().per_row(words.slice(..40), PerRow::Lengths).prepare());
+
+    let misaligned = of().mask(words.slice(4..), &layout).prepare();
+    assert!(matches!(misaligned, Err(Error::BufferMisaligned { .. })), "{misaligned:?}");
+    let descriptor = wgpu::BufferDescriptor {
+        label: None,
+        size: 480,
+        usage: BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    };
+    let unusable = gpu.device().create_buffer(&descriptor);
+    let unusable = of().mask(unusable.slice(..), &layout).prepare();
+    assert!(matches!(unusable, Err(Error::BufferUsage { .. })), "{unusable:?}");
+    let of_other_rows = MaskLayout::of_shape(&[6, 1], &[6, 60], -1).unwrap();
+    let mismatch = of().mask(words.slice(..), &of_other_rows).prepare();
+    assert!(matches!(mismatch, Err(Error::ResultRowsMismatch { .. })), "{mismatch:?}");
+}
+
+/// A loss is the same in whichever order it is described, and the last word counts.
+#[test]
+fn losses_described_in_any_order() {
+    let Some(gpu) = gpu() else { return };
+    let rows = Rows::batch(4, 3).unwrap();
+    let logits = buffer(gpu, &normal(12, 8));
+    let labels = buffer(gpu, &[0u32, 1, 0, 2]);
+    let (values, tally) = (buffer(gpu, &[9u32; 4]), buffer(gpu, &[9u32; 8]));
+    let of = || gpu.preparation(Op::CrossEntropy, &rows, logits.slice(..), Dtype::F32);
+    let mean = LossSettings { ignore_index: Some(2), ..LossSettings::default() };
+    let sum = LossSettings { reduction: Reduction::Sum, ..LossSettings::default() };
+    let tallied = |preparation: Preparation<'_>| {
+        run(gpu, preparation);
+        let words: Vec<f32> = read(gpu, &tally, 8);
+        bytemuck::cast_slice::<f32, Tally>(&words)[0]
+    };
+    let labelled = || of().labels(labels.slice(..), LabelType::U32);
+    let expected = tallied(labelled().loss(&sum, values.slice(..), tally.slice(..)));
+    assert_eq!(expected.counted, 4);
+    let after = of().loss(&sum, values.slice(..), tally.slice(..)).labels(labels.slice(..), LabelType::U32);
+    assert!(tallied(after) == expected);
+    let twice = labelled()
+        .loss(&mean, values.slice(..), tally.slice(..))
+        .loss(&sum, values.slice(..), tally.slice(..))
+        .labels(labels.slice(..), LabelType::I32);
+    assert!(tallied(twice) == expected);
+}
+
+#[test]
+fn tensors_without_classes() {
+    let Some(gpu) = gpu() else { return };
+    let empty = gpu.upload(&[], &[3, 0]).unwrap();
+    let weights = gpu.upload(&[], &[3, 0]).unwrap();
+    let sums = empty.answer(&TensorRequest::new(Op::WeightedLogSumExp, -1).operand(&weights)).unwrap();
+    assert_eq!(sums.read_blocking().unwrap(), [f32::NEG_INFINITY; 3]);
 }
