@@ -10,7 +10,7 @@ use crate::adjustment::Resolved;
 use crate::arrangement::Arrangement;
 use crate::{Element, Elements, Rows};
 
-use super::instruction_set::{InstructionSet, Task};
+use super::instruction_set::{InstructionSet, Machine, Task};
 use super::real::Real;
 use super::shared_result::SharedResult;
 use super::{storage, threads};
@@ -51,6 +51,11 @@ impl<'a> Layout<'a> {
             inner: rows.inner() as usize,
             instructions: InstructionSet::widest(),
         }
+    }
+
+    /// Whether the rows lie one after the other.
+    pub(super) fn is_contiguous(&self) -> bool {
+        self.inner == 1 && !self.arrangement.is_permuted()
     }
 
     /// Rows in a block, if each is work for so many logits.
@@ -174,7 +179,7 @@ impl<S: Element, T: Real> Task for Load<'_, S, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<M: Machine>(self, _: M) {
         storage::load(self.from, self.to);
     }
 }
@@ -188,7 +193,7 @@ impl<T: Real, R: Element> Task for Store<'_, T, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<M: Machine>(self, _: M) {
         storage::store(self.from, self.to);
     }
 }
@@ -205,7 +210,7 @@ impl<S: Element, T: Real> Task for TransposedLoad<'_, S, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<M: Machine>(self, _: M) {
         let TransposedLoad { layout, array, rows, block } = self;
         for tile in layout.tiles(rows) {
             let mut transposed = [[T::ZERO; TILE]; TILE];
@@ -294,7 +299,7 @@ impl<T: Real, R: Element> Task for TransposedStore<'_, '_, T, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<M: Machine>(self, _: M) {
         let TransposedStore { values, place } = self;
         let (classes, inner) = (place.layout.classes, place.layout.inner);
         for tile in place.layout.tiles(place.rows.clone()) {
@@ -400,7 +405,7 @@ impl<T: Real> Task for Adjust<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<M: Machine>(self, _: M) {
         let Adjust { layout, adjustment, rows, logits, takes_part } = self;
         // Rows without classes have nothing that could be adjusted.
         let length = layout.classes.max(1);

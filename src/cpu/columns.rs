@@ -10,12 +10,13 @@ use std::ops::Range;
 
 use crate::{Op, Options, Output};
 
-use super::instruction_set::{InstructionSet, Task};
-use super::lanes::{self, BLOCK, Chunk, LANES, STRETCH, Totals};
+use super::instruction_set::{InstructionSet, Machine, Task};
+use super::lanes::{self, BLOCK, BlockSums, Chunk, LANES, Lanes, STRETCH, Totals};
 use super::real::Real;
 use super::shared_result::SharedResult;
 use super::statistics::{Finish, Statistics};
 use super::threads;
+use super::vectors::Vector;
 
 /// Computes every row of a compact `outer × classes × inner` array.
 ///
@@ -50,38 +51,6 @@ pub(super) fn compute<T: Real>(
             instructions.run(WholeGroups { batch: &batch, rows });
         }
     });
-}
-
-/// The statistics of every short contiguous row, from which its logarithms follow: a task of the caller's.
-pub(super) fn statistics<T: Real>(
-    instructions: InstructionSet,
-    logits: &[T],
-    classes: usize,
-) -> Vec<Statistics> {
-    instructions.run(MeasureRows { logits, classes })
-}
-
-struct MeasureRows<'a, T> {
-    logits: &'a [T],
-    classes: usize,
-}
-
-impl<T: Real> Task for MeasureRows<'_, T> {
-    type Output = Vec<Statistics>;
-
-    #[inline(always)]
-    fn run(self) -> Vec<Statistics> {
-        let MeasureRows { logits, classes } = self;
-        let count = logits.len() / classes;
-        let mut statistics = Vec::with_capacity(count);
-        let mut tile = empty_tile(classes);
-        for first in (0..count).step_by(LANES) {
-            let group = Group::new(first..count.min(first + LANES), classes, 1);
-            group.load(logits, 0, &mut tile);
-            statistics.extend_from_slice(&measure(Op::LogSumExp, &mut tile)[..group.rows]);
-        }
-        statistics
-    }
 }
 
 /// What all tasks have in common.
@@ -130,13 +99,13 @@ impl<T: Real> Task for WholeGroups<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<M: Machine>(self, machine: M) {
         let &Batch { op, logits, classes, inner, ref result, options } = self.batch;
         let mut tile = empty_tile(classes);
         for first in self.rows.clone().step_by(LANES) {
             let group = Group::new(first..self.rows.end.min(first + LANES), classes, inner);
             group.load(logits, 0, &mut tile);
-            let rows = measure(op, &mut tile);
+            let rows = measure(machine, op, &mut tile);
             match op.output() {
                 Output::PerElement => {
                     write(op, &rows, &rows, options, &mut tile);
@@ -159,10 +128,10 @@ impl<T: Real> Task for MeasureTile<'_, T> {
     type Output = [Statistics; LANES];
 
     #[inline(always)]
-    fn run(self) -> [Statistics; LANES] {
+    fn run<M: Machine>(self, machine: M) -> [Statistics; LANES] {
         let mut tile = empty_tile(self.classes.len());
         self.group.load(self.batch.logits, self.classes.start, &mut tile);
-        let statistics = measure(self.batch.op, &mut tile);
+        let statistics = measure(machine, self.batch.op, &mut tile);
         if self.batch.op == Op::Softmax {
             self.group.store(&tile, self.classes.start, &self.batch.result);
         }
@@ -183,7 +152,7 @@ impl<T: Real> Task for WriteTile<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<M: Machine>(self, _: M) {
         let mut tile = empty_tile(self.classes.len());
         if self.batch.op == Op::Softmax {
             self.group.load_terms(&self.batch.result, self.classes.start, &mut tile);
@@ -203,55 +172,61 @@ fn empty_tile<T: Real>(classes: usize) -> Vec<Chunk<T>> {
 
 /// The statistics of every lane; for softmax, the tile is left with the terms.
 #[inline(always)]
-fn measure<T: Real>(op: Op, tile: &mut [Chunk<T>]) -> [Statistics; LANES] {
+fn measure<T: Real, M: Machine>(machine: M, op: Op, tile: &mut [Chunk<T>]) -> [Statistics; LANES] {
     match op {
-        Op::Softmax => measure_lanes::<T, true>(tile),
-        _ => measure_lanes::<T, false>(tile),
+        Op::Softmax => measure_lanes::<T, M, true>(machine, tile),
+        _ => measure_lanes::<T, M, false>(machine, tile),
     }
 }
 
 #[inline(always)]
-fn measure_lanes<T: Real, const KEPT: bool>(tile: &mut [Chunk<T>]) -> [Statistics; LANES] {
-    let classes = tile.len();
-    let maxima = lanes::maxima(tile);
-    let mut anchors = maxima;
-    anchors.iter_mut().for_each(|anchor| *anchor = lanes::anchor(*anchor));
-
-    let mut accumulators = [Totals::<T, KEPT>::EMPTY; LANES];
-    let (blocks, rest) = tile.as_chunks_mut::<{ BLOCK * LANES }>();
-    for block in blocks {
-        for (index, totals) in accumulators.iter_mut().enumerate() {
-            let chunks: [&Chunk<T>; BLOCK] = std::array::from_fn(|round| &block[round * LANES + index]);
-            let terms = totals.add(chunks, &anchors);
-            if KEPT {
-                for (round, terms) in terms.into_iter().enumerate() {
-                    block[round * LANES + index] = terms;
-                }
-            }
+fn measure_lanes<T: Real, M: Machine, const KEPT: bool>(
+    machine: M,
+    tile: &mut [Chunk<T>],
+) -> [Statistics; LANES] {
+    let maxima: Lanes<T, M> = lanes::maxima(machine, tile);
+    let anchors = lanes::anchors(maxima);
+    if tile.len() <= BLOCK * LANES {
+        let mut accumulators = [BlockSums::<_, KEPT>::new(anchors); LANES];
+        for (index, sums) in accumulators.iter_mut().enumerate().take(tile.len()) {
+            *sums = sums_of_block(machine, tile, index, anchors);
+        }
+        return lanes::of_rows_of_block(maxima, &accumulators[..tile.len().min(LANES)]);
+    }
+    let mut accumulators = [Totals::<Lanes<T, M>, KEPT>::new(machine); LANES];
+    for block in tile.chunks_mut(BLOCK * LANES) {
+        for (index, totals) in accumulators.iter_mut().enumerate().take(block.len()) {
+            totals.add(&sums_of_block(machine, block, index, anchors));
         }
     }
-    for (j, chunk) in rest.iter_mut().enumerate() {
-        let [terms] = accumulators[j % LANES].add([chunk], &anchors);
-        if KEPT {
-            *chunk = terms;
-        }
-    }
-
-    // As `Totals::join_lanes` does it, except for joins of nothing: short rows are many.
+    // As the lanes of one row are joined.
     let mut width = LANES;
     while width > 1 {
         width /= 2;
         let (lower, upper) = accumulators.split_at_mut(width);
-        for (lower, upper) in lower.iter_mut().zip(upper).take(classes.saturating_sub(width)) {
+        for (lower, upper) in lower.iter_mut().zip(upper) {
             lower.join(upper);
         }
     }
-    let [row, ..] = accumulators;
-    let mut statistics = [Statistics::EMPTY; LANES];
-    for (lane, place) in statistics.iter_mut().enumerate() {
-        *place = row.statistics(lane, maxima[lane]);
+    accumulators[0].of_rows(maxima)
+}
+
+/// What one accumulator of every lane takes in of a block, which is left with the terms that are kept.
+#[inline(always)]
+fn sums_of_block<T: Real, M: Machine, const KEPT: bool>(
+    machine: M,
+    block: &mut [Chunk<T>],
+    index: usize,
+    anchors: Lanes<T, M>,
+) -> BlockSums<Lanes<T, M>, KEPT> {
+    let mut sums = BlockSums::new(anchors);
+    for (round, chunk) in block[index..].iter_mut().step_by(LANES).enumerate() {
+        let terms = sums.add(round, Vector::load(machine, chunk));
+        if KEPT {
+            terms.store(chunk);
+        }
     }
-    statistics
+    sums
 }
 
 /// The last step, for every element of a tile: part of rows of which the statistics are known.

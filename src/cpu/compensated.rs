@@ -14,18 +14,9 @@ pub(super) fn two_sum<T: Copy + Add<Output = T> + Sub<Output = T>>(a: T, b: T) -
     (sum, (a - from_a) + (b - from_b))
 }
 
-/// a − b rounded, and what the rounding took away, exactly.
-#[inline(always)]
-pub(super) fn two_difference<T: Copy + Add<Output = T> + Sub<Output = T>>(a: T, b: T) -> (T, T) {
-    let difference = a - b;
-    let minus_from_b = difference - a;
-    let from_a = difference - minus_from_b;
-    (difference, (a - from_a) - (b + minus_from_b))
-}
-
 /// A sum of f64 whose rounding errors are summed beside it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct CompensatedSum {
+pub struct CompensatedSum {
     pub(super) high: f64,
     pub(super) low: f64,
 }
@@ -67,8 +58,6 @@ mod tests {
     fn nothing_is_lost() {
         assert_eq!(two_sum(1.0f64, 1e-20), (1.0, 1e-20));
         assert_eq!(two_sum(1e-20f64, 1.0), (1.0, 1e-20));
-        assert_eq!(two_difference(1.0f32, 1e-10), (1.0, -1e-10));
-        assert_eq!(two_difference(1e-10f32, 1.0), (-1.0, 1e-10));
         let ten_thousand = (0..10_000).fold(CompensatedSum::default(), |sum, _| sum.plus(1e-17)).plus(1.0);
         assert_eq!(ten_thousand.plus(-1.0).value(), 1e-13);
     }

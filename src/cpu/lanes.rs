@@ -1,21 +1,21 @@
 //! The loops that the compiler turns into vector instructions, and the order in which a row is summed.
 //!
-//! A *chunk* is [`LANES`] numbers that go through the same arithmetic. There are two arrangements: sixteen
-//! consecutive logits of one row (`row.rs`), and one logit of each of sixteen rows (`columns.rs`).
+//! A *chunk* is [`LANES`] numbers that go through the same arithmetic. There are three arrangements: sixteen
+//! consecutive logits of one row (`row.rs`), all logits of a few rows (`short.rs`), and one logit of each of
+//! sixteen rows (`columns.rs`).
 //!
-//! The order of summation belongs to the row and is the same in both. Class j adds to the accumulator of
-//! number j mod [`LANES`]: of every [`BLOCK`]·[`LANES`] classes, the terms for one accumulator are added up in
-//! the type of the logits first, which is as many as the promised bounds bear, and what is left over at the
-//! end of the row joins one by one. At last each accumulator of the upper half joins the one half of them
-//! below, until one is left. The width of the machine's registers does not come into it.
+//! The order of summation belongs to the row and is the same in all of them. Class j adds to the accumulator of
+//! number j mod [`LANES`]. Of every [`BLOCK`]·[`LANES`] classes, of which the last may be fewer, the terms for one
+//! accumulator are added up in pairs in the type of the logits first, which is as many as the promised bounds
+//! bear. At last each accumulator of the upper half joins the one half of them below, until one is left. A row of
+//! one block does that in the type of the logits, too. The width of the machine's registers does not come into it.
 
 use super::compensated::CompensatedSum;
-use super::exponential::{exp_of_difference, lifted_exp_of_difference};
+use super::exponential::{exponentials, lifted_exponentials};
 use super::real::Real;
 use super::statistics::Statistics;
-
-/// Numbers in a chunk, and accumulators of a row: one register of f32 on the widest machine.
-pub(super) const LANES: usize = 16;
+pub(super) use super::vectors::LANES;
+use super::vectors::Vector;
 
 /// Terms that are added in the type of the logits before their sum moves on to a more exact one.
 pub(super) const BLOCK: usize = 4;
@@ -25,137 +25,227 @@ pub(super) const BLOCK: usize = 4;
 /// rows of it still fit a second-level one.
 pub(super) const STRETCH: usize = 4096;
 
+/// [`LANES`] numbers in memory.
 pub(super) type Chunk<T> = [T; LANES];
 
-/// The larger of two, and the first where the second is a NaN.
+/// [`LANES`] numbers at hand.
+pub(super) type Lanes<T, M> = <T as Real>::Vector<M>;
+
+/// The first logits of some, as far as they belong to a row of so many classes. −∞ takes no part in anything, so
+/// a chunk that is not full can be filled up with it.
 #[inline(always)]
-fn larger<T: Real>(a: T, b: T) -> T {
-    if b > a { b } else { a }
+pub(super) fn chunk_of<V: Vector>(machine: V::Machine, logits: &[V::Number], classes: usize) -> V {
+    let nothing = V::splat(machine, V::Number::NEG_INFINITY);
+    match logits.first_chunk::<LANES>() {
+        Some(chunk) if classes >= LANES => V::load(machine, chunk),
+        Some(chunk) => V::load(machine, chunk).kept_in((1u16 << classes) - 1, nothing),
+        None => {
+            let mut filled = [V::Number::NEG_INFINITY; LANES];
+            filled.iter_mut().zip(logits.iter().take(classes)).for_each(|(place, &x)| *place = x);
+            V::load(machine, &filled)
+        }
+    }
+}
+
+/// Puts the first of a chunk's numbers, so many, to where `places` begin; and the others behind them if there
+/// are places, for whoever writes to these later.
+#[inline(always)]
+pub(super) fn store<V: Vector>(chunk: V, count: usize, places: &mut [V::Number]) {
+    match places.first_chunk_mut::<LANES>() {
+        Some(places) => chunk.store(places),
+        None => {
+            let mut numbers = [V::Number::ZERO; LANES];
+            chunk.store(&mut numbers);
+            places.iter_mut().zip(numbers).take(count).for_each(|(place, value)| *place = value);
+        }
+    }
 }
 
 /// The greatest number in each lane, NaN passed over; −∞ where there is none.
 #[inline(always)]
-pub(super) fn maxima<T: Real>(chunks: &[Chunk<T>]) -> Chunk<T> {
+pub(super) fn maxima<V: Vector>(machine: V::Machine, chunks: &[Chunk<V::Number>]) -> V {
     // As many independent maxima as a block has chunks, so that none waits for the one before it.
-    let mut of_blocks = [[T::NEG_INFINITY; LANES]; BLOCK];
+    let mut of_blocks = [V::splat(machine, V::Number::NEG_INFINITY); BLOCK];
     let (blocks, rest) = chunks.as_chunks::<BLOCK>();
     for block in blocks {
         for (maxima, chunk) in of_blocks.iter_mut().zip(block) {
-            take_larger(maxima, chunk);
+            *maxima = maxima.larger(V::load(machine, chunk));
         }
     }
-    let [mut maxima, others @ ..] = of_blocks;
-    for chunk in others.iter().chain(rest) {
-        take_larger(&mut maxima, chunk);
+    for (maxima, chunk) in of_blocks.iter_mut().zip(rest) {
+        *maxima = maxima.larger(V::load(machine, chunk));
     }
-    maxima
-}
-
-#[inline(always)]
-pub(super) fn take_larger<T: Real>(maxima: &mut Chunk<T>, chunk: &Chunk<T>) {
-    for (maximum, &x) in maxima.iter_mut().zip(chunk) {
-        *maximum = larger(*maximum, x);
-    }
-}
-
-/// The greatest number of all lanes.
-#[inline(always)]
-pub(super) fn across<T: Real>(lanes: &Chunk<T>) -> T {
-    lanes.iter().fold(T::NEG_INFINITY, |maximum, &x| larger(maximum, x))
+    let [first, second, third, fourth] = of_blocks;
+    first.larger(second).larger(third.larger(fourth))
 }
 
 /// What the exponentials are taken relative to: the maximum, except where there is nothing but −∞. There,
 /// any finite number makes every term 0, and still makes a NaN of a NaN.
 #[inline(always)]
-pub(super) fn anchor<T: Real>(maximum: T) -> T {
-    if maximum == T::NEG_INFINITY { T::ZERO } else { maximum }
+pub(super) fn anchors<V: Vector>(maxima: V) -> V {
+    maxima.zero_where_equal(maxima, maxima.constant(V::Number::NEG_INFINITY))
 }
 
-/// Sixteen sums that are under way: the accumulators of one row, or one accumulator of each of sixteen rows.
+/// What up to [`BLOCK`] chunks come to, taken in one by one.
 ///
-/// Their terms are exp(x − anchor) where they are `KEPT`, to become probabilities; otherwise the lifted ones
-/// that logarithms need.
+/// The terms are exp(x − anchor) where they are `KEPT`, to become probabilities; otherwise lifted as logarithms need
+/// it, and added up only where x is not the anchor itself.
 #[derive(Clone, Copy)]
-pub(super) struct Totals<T, const KEPT: bool> {
-    /// How many logits were the anchor itself. A T counts exactly far beyond any stretch.
-    at_anchor: Chunk<T>,
-    /// The sum of the terms of all others, in two parts.
-    high: [f64; LANES],
-    low: [f64; LANES],
+pub(super) struct BlockSums<V, const KEPT: bool> {
+    anchors: V,
+    /// Of the first two chunks, and of the other two.
+    halves: [V; 2],
+    /// How many logits were the anchor itself; 0 where terms are kept.
+    at_anchor: V,
 }
 
-impl<T: Real, const KEPT: bool> Totals<T, KEPT> {
-    pub(super) const EMPTY: Self =
-        Totals { at_anchor: [T::ZERO; LANES], high: [0.0; LANES], low: [0.0; LANES] };
-
-    /// Takes in some chunks, and gives their terms.
+impl<V: Vector, const KEPT: bool> BlockSums<V, KEPT> {
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "one index into several arrays at once")]
-    pub(super) fn add<const CHUNKS: usize>(
-        &mut self,
-        chunks: [&Chunk<T>; CHUNKS],
-        anchors: &Chunk<T>,
-    ) -> [Chunk<T>; CHUNKS] {
-        let mut terms = [[T::ZERO; LANES]; CHUNKS];
-        let mut others = [T::ZERO; LANES];
-        // All chunks in one loop over the lanes, which is what the compiler makes vectors of; and nothing of
-        // another width in it, which would halve them.
-        for lane in 0..LANES {
-            let mut sum = T::ZERO;
-            let mut count = T::ZERO;
-            for (terms, chunk) in terms.iter_mut().zip(chunks) {
-                let (x, anchor) = (chunk[lane], anchors[lane]);
-                let term =
-                    if KEPT { exp_of_difference(x, anchor) } else { lifted_exp_of_difference(x, anchor) };
-                terms[lane] = term;
-                sum = sum + if x == anchor { T::ZERO } else { term };
-                count = count + if x == anchor { T::ONE } else { T::ZERO };
-            }
-            others[lane] = sum;
-            self.at_anchor[lane] = self.at_anchor[lane] + count;
+    pub(super) fn new(anchors: V) -> Self {
+        let zero = anchors.constant(V::Number::ZERO);
+        BlockSums { anchors, halves: [zero; 2], at_anchor: zero }
+    }
+
+    /// Takes in the chunk of a number below [`BLOCK`], and gives its terms.
+    #[inline(always)]
+    pub(super) fn add(&mut self, number: usize, x: V) -> V {
+        let term = if KEPT { exponentials(x, self.anchors) } else { lifted_exponentials(x, self.anchors) };
+        let mut summand = term;
+        if !KEPT {
+            summand = term.zero_where_equal(x, self.anchors);
+            self.at_anchor = self.at_anchor.plus(x.one_where_equal(self.anchors));
         }
-        for lane in 0..LANES {
-            others[lane].accumulate(&mut self.high[lane], &mut self.low[lane]);
+        let half = &mut self.halves[number / 2];
+        *half = half.plus(summand);
+        term
+    }
+
+    /// The sum of the terms, lane by lane.
+    #[inline(always)]
+    pub(super) fn others(&self) -> V {
+        self.halves[0].plus(self.halves[1])
+    }
+
+    /// What this has come to as the one block of a row that has so many lanes, in all of these lanes: how many
+    /// logits were the anchor, and the sum of the terms.
+    #[inline(always)]
+    pub(super) fn across(&self, lanes: usize) -> [V; 2] {
+        let at_anchor = if KEPT { self.at_anchor } else { self.at_anchor.across(lanes, V::plus) };
+        [at_anchor, self.others().across(lanes, V::plus)]
+    }
+
+    /// What the row of this one block has come to.
+    #[inline(always)]
+    pub(super) fn of_row(&self, maximum: V::Number) -> Statistics {
+        let [at_anchor, sums] = self.across(LANES);
+        of_row_of_block::<V::Number, KEPT>(maximum, at_anchor.first(), sums.first())
+    }
+}
+
+/// Sixteen sums that are under way: the accumulators of a row of several blocks, or one accumulator of each of
+/// sixteen such rows.
+#[derive(Clone, Copy)]
+pub(super) struct Totals<V: Vector, const KEPT: bool> {
+    /// Counts exactly far beyond any stretch.
+    at_anchor: V,
+    sums: V::Sums,
+}
+
+impl<V: Vector, const KEPT: bool> Totals<V, KEPT> {
+    #[inline(always)]
+    pub(super) fn new(machine: V::Machine) -> Self {
+        Totals { at_anchor: V::splat(machine, V::Number::ZERO), sums: V::no_sums(machine) }
+    }
+
+    /// Takes in a block.
+    #[inline(always)]
+    pub(super) fn add(&mut self, block: &BlockSums<V, KEPT>) {
+        block.others().add_to(&mut self.sums);
+        if !KEPT {
+            self.at_anchor = self.at_anchor.plus(block.at_anchor);
         }
-        terms
     }
 
     /// Joins another sixteen sums to these.
     #[inline(always)]
     pub(super) fn join(&mut self, other: &Self) {
-        for lane in 0..LANES {
-            self.at_anchor[lane] = self.at_anchor[lane] + other.at_anchor[lane];
-            let joined = self.sum(lane).join(other.sum(lane));
-            (self.high[lane], self.low[lane]) = (joined.high, joined.low);
+        self.at_anchor = self.at_anchor.plus(other.at_anchor);
+        V::join(&mut self.sums, &other.sums);
+    }
+
+    /// What the row has come to whose accumulators these are.
+    #[inline(always)]
+    pub(super) fn of_row(&self, maximum: V::Number) -> Statistics {
+        let at_anchor = if KEPT { V::Number::ZERO } else { self.at_anchor.across(LANES, V::plus).first() };
+        statistics::<V::Number, KEPT>(maximum, at_anchor, V::join_lanes(&self.sums))
+    }
+
+    /// What the rows have come to that each have a lane.
+    #[inline(always)]
+    pub(super) fn of_rows(&self, maxima: V) -> [Statistics; LANES] {
+        let [high, low] = V::parts(&self.sums);
+        of_lanes(maxima, self.at_anchor, |maximum, at_anchor, lane| {
+            let sum = CompensatedSum { high: high[lane], low: low[lane] };
+            statistics::<V::Number, KEPT>(maximum, at_anchor, sum)
+        })
+    }
+}
+
+/// What a row of one block has come to.
+#[inline(always)]
+fn of_row_of_block<T: Real, const KEPT: bool>(maximum: T, at_anchor: T, sum: T) -> Statistics {
+    statistics::<T, KEPT>(maximum, at_anchor, CompensatedSum { high: sum.widen(), low: 0.0 })
+}
+
+/// What rows of one block have come to that each have a lane, given their accumulators.
+#[inline(always)]
+pub(super) fn of_rows_of_block<V: Vector, const KEPT: bool>(
+    maxima: V,
+    accumulators: &[BlockSums<V, KEPT>],
+) -> [Statistics; LANES] {
+    let zero = maxima.constant(V::Number::ZERO);
+    let mut joined = [[zero; 2]; LANES];
+    for (joined, sums) in joined.iter_mut().zip(accumulators) {
+        *joined = [sums.at_anchor, sums.others()];
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        // Not where there is nothing to be joined: short rows are many.
+        for index in 0..width.min(accumulators.len().saturating_sub(width)) {
+            let [at_anchor, others] = joined[index + width];
+            joined[index] = [joined[index][0].plus(at_anchor), joined[index][1].plus(others)];
         }
     }
+    let [at_anchor, sums] = joined[0];
+    let mut of_rows = [V::Number::ZERO; LANES];
+    sums.store(&mut of_rows);
+    of_lanes(maxima, at_anchor, |maximum, at_anchor, lane| {
+        of_row_of_block::<V::Number, KEPT>(maximum, at_anchor, of_rows[lane])
+    })
+}
 
-    /// Joins the lanes to one another: these are the accumulators of one row, which is the lane 0 from now on.
-    #[inline(always)]
-    pub(super) fn join_lanes(&mut self) {
-        let mut width = LANES;
-        while width > 1 {
-            width /= 2;
-            for lane in 0..width {
-                self.at_anchor[lane] = self.at_anchor[lane] + self.at_anchor[lane + width];
-                let joined = self.sum(lane).join(self.sum(lane + width));
-                (self.high[lane], self.low[lane]) = (joined.high, joined.low);
-            }
-        }
+#[inline(always)]
+fn of_lanes<V: Vector>(
+    maxima: V,
+    at_anchor: V,
+    of_lane: impl Fn(V::Number, V::Number, usize) -> Statistics,
+) -> [Statistics; LANES] {
+    let (mut of_maxima, mut counts) = ([V::Number::ZERO; LANES], [V::Number::ZERO; LANES]);
+    maxima.store(&mut of_maxima);
+    at_anchor.store(&mut counts);
+    let mut statistics = [Statistics::EMPTY; LANES];
+    for (lane, place) in statistics.iter_mut().enumerate() {
+        *place = of_lane(of_maxima[lane], counts[lane], lane);
     }
+    statistics
+}
 
-    #[inline(always)]
-    fn sum(&self, lane: usize) -> CompensatedSum {
-        CompensatedSum { high: self.high[lane], low: self.low[lane] }
-    }
-
-    /// What a lane has come to, given its maximum.
-    #[inline(always)]
-    pub(super) fn statistics(&self, lane: usize, maximum: T) -> Statistics {
-        let sum = self.sum(lane);
-        let sum = if KEPT { sum } else { sum.times_power_of_two(T::UNLIFT) };
-        Statistics::new(maximum, self.at_anchor[lane].widen(), sum)
-    }
+/// What a row has come to, given the sum of its terms.
+#[inline(always)]
+fn statistics<T: Real, const KEPT: bool>(maximum: T, at_anchor: T, sum: CompensatedSum) -> Statistics {
+    let sum = if KEPT { sum } else { sum.times_power_of_two(T::UNLIFT) };
+    Statistics::new(maximum, at_anchor.widen(), sum)
 }
 
 /// Σ `term` over two rows side by side, made of values of `T`: of class j in the accumulator of number j mod

@@ -8,14 +8,15 @@ use std::ops::Range;
 
 use crate::cross_entropy::{ArrangedLoss, RowResults};
 use crate::one_call::widest;
-use crate::{Dtype, Element, FullyMasked, Targets};
+use crate::{Dtype, Element, Elements, FullyMasked, Targets};
 
 use super::blocks::{Block, Kind, Layout, Participation, Place, Written, reused};
 use super::exponential::exp_of_difference;
+use super::instruction_set::Machine;
 use super::lanes::sum_of_pairs;
 use super::real::Real;
 use super::statistics::Statistics;
-use super::{instruction_set, measure_rows, threads};
+use super::{for_each_logarithm, instruction_set, measure_rows, threads};
 
 /// Classes of one row whose gradient is worth a task of its own.
 const CLASSES_PER_PIECE: usize = 1 << 16;
@@ -25,13 +26,20 @@ pub(crate) fn compute_loss<R: Element>(
     loss: &ArrangedLoss<'_>,
     gradient: Option<&mut [R]>,
 ) -> RowResults<f64> {
-    match widest::<R>(loss.logits, None) {
-        Dtype::F64 => compute_in::<f64, R>(loss, gradient),
-        _ => compute_in::<f32, R>(loss, gradient),
+    match (widest::<R>(loss.logits, None), loss.logits) {
+        (Dtype::F64, Elements::F64(logits)) => compute_in::<f64, R>(loss, Some(logits), gradient),
+        (Dtype::F64, _) => compute_in::<f64, R>(loss, None, gradient),
+        (_, Elements::F32(logits)) => compute_in::<f32, R>(loss, Some(logits), gradient),
+        _ => compute_in::<f32, R>(loss, None, gradient),
     }
 }
 
-fn compute_in<T: Real, R: Element>(loss: &ArrangedLoss<'_>, gradient: Option<&mut [R]>) -> RowResults<f64> {
+/// Computes a loss in a type, given the logits if they are of it.
+fn compute_in<T: Real, R: Element>(
+    loss: &ArrangedLoss<'_>,
+    logits: Option<&[T]>,
+    gradient: Option<&mut [R]>,
+) -> RowResults<f64> {
     let layout = Layout::new(&loss.arrangement);
     let class_weights: Vec<f64> = (0..layout.classes).map(|class| loss.class_weight(class)).collect();
     let spread = loss.smoothing / layout.classes as f64;
@@ -42,11 +50,15 @@ fn compute_in<T: Real, R: Element>(loss: &ArrangedLoss<'_>, gradient: Option<&mu
     let sum_of_smoothed = layout.instructions.run(SumOfTargets { q: &smoothed });
     let writes_gradient = gradient.is_some();
     let task = Task { loss, layout, class_weights, spread, smoothed, sum_of_smoothed, writes_gradient };
+    let in_place = logits.filter(|_| layout.is_contiguous() && task.needs_logarithms_alone());
     let blocks = layout.map_blocks(
         layout.rows_per_block(layout.classes),
         Written::PerElement,
         gradient.unwrap_or_default(),
-        |memory, rows, place| task.block::<T, R>(memory, rows, place),
+        |memory, rows, place| match in_place {
+            Some(logits) => task.block_of_labels::<T>(logits, rows),
+            None => task.block::<T, R>(memory, rows, place),
+        },
     );
     let mut all = RowResults::default();
     for block in blocks {
@@ -99,14 +111,24 @@ struct Measured {
 }
 
 impl Measured {
-    fn new(statistics: &Statistics) -> Self {
-        let maximum = statistics.maximum();
+    fn new<T: Real>(statistics: &Statistics) -> Self {
+        let sum = statistics.sum();
+        Measured { sum, ..Measured::of_logarithm(statistics.maximum(), statistics.log_sum::<T>()) }
+    }
+
+    /// Where no more is asked of a row than its logarithm, which is NaN where there is a NaN.
+    fn of_logarithm(maximum: f64, log_sum: f64) -> Self {
+        let maximum = if log_sum.is_nan() { f64::NAN } else { maximum };
         let kind = match maximum {
             f64::NEG_INFINITY => Kind::Empty,
             _ if maximum.is_finite() => Kind::Regular,
             _ => Kind::Undefined,
         };
-        Measured { maximum, sum: statistics.sum(), log_sum: statistics.log_sum(), kind }
+        Measured { maximum, sum: f64::NAN, log_sum, kind }
+    }
+
+    fn log_sum_exp(&self) -> f64 {
+        if self.kind == Kind::Regular { self.maximum + self.log_sum } else { self.maximum }
     }
 }
 
@@ -171,7 +193,7 @@ impl Task<'_> {
         for (index, (row_index, statistics)) in rows.zip(&statistics).enumerate() {
             let range = index * classes..(index + 1) * classes;
             let participation = Participation::of(takes_part, range.clone());
-            let measured = Measured::new(statistics);
+            let measured = Measured::new::<T>(statistics);
             let row_logits = &mut logits[range.clone()];
             let row = Row { logits: row_logits, participation, measured };
             let targets = self.row_targets(participation, row_index, targets.get(range), q);
@@ -200,6 +222,50 @@ impl Task<'_> {
         if self.writes_gradient {
             place.write(logits);
         }
+        results
+    }
+
+    /// Whether all that is wanted of a row follows from its label and its log-sum-exp.
+    fn needs_logarithms_alone(&self) -> bool {
+        let ArrangedLoss { targets, adjustment, wanted, .. } = self.loss;
+        let is_plain =
+            matches!(targets, Targets::Labels(_)) && self.smoothed.is_empty() && adjustment.is_none();
+        is_plain && self.layout.classes > 0 && !(self.writes_gradient || wanted.entropy || wanted.argmax)
+    }
+
+    /// A block of rows of which no more is wanted, where they lie.
+    fn block_of_labels<T: Real>(&self, logits: &[T], rows: Range<usize>) -> RowResults<f64> {
+        let (loss, classes) = (self.loss, self.layout.classes);
+        let logits = logits.get(rows.start * classes..rows.end * classes).unwrap_or_default();
+        let mut results = RowResults::default();
+        results.losses.reserve_exact(rows.len());
+        for_each_logarithm(self.layout.instructions, logits, classes, |first, maxima, log_sums| {
+            for (index, (maximum, &log_sum)) in maxima.iter().zip(log_sums).enumerate() {
+                let row = first + index;
+                let logits = &logits[row * classes..(row + 1) * classes];
+                let label = match &loss.targets {
+                    Targets::Labels(labels) => loss.label_of(labels, rows.start + row),
+                    Targets::Probabilities(_) => None,
+                };
+                let measured = Measured::of_logarithm(maximum.widen(), log_sum);
+                let row = Row { logits, participation: Participation::of(&[], 0..0), measured };
+                let label = label.map(|label| (label, self.class_weights.get(label).copied().unwrap_or(0.0)));
+                let log_probability = label.map_or(0.0, |(label, _)| self.log_probability(&row, label));
+                results.losses.push(match (label, measured.kind) {
+                    (Some((_, weight)), Kind::Regular) if weight != 0.0 => weight * -log_probability,
+                    (Some(label), _) => {
+                        self.row_loss(&row, &RowTargets { label: Some(label), q: &[], sum: label.1 })
+                    }
+                    (None, _) => 0.0,
+                });
+                if loss.wanted.log_sum_exp || loss.z_loss != 0.0 {
+                    results.log_sum_exp.push(measured.log_sum_exp());
+                }
+                if loss.wanted.label_log_probabilities {
+                    results.label_log_probabilities.push(log_probability);
+                }
+            }
+        });
         results
     }
 
@@ -338,7 +404,7 @@ impl instruction_set::Task for SumOfTargets<'_> {
     type Output = f64;
 
     #[inline(always)]
-    fn run(self) -> f64 {
+    fn run<M: Machine>(self, _: M) -> f64 {
         sum_of_pairs::<f64, _, _>(self.q, self.q, |q, _| q).value()
     }
 }
@@ -353,7 +419,7 @@ impl<T: Real> instruction_set::Task for SumOfLosses<'_, T> {
     type Output = f64;
 
     #[inline(always)]
-    fn run(self) -> f64 {
+    fn run<M: Machine>(self, _: M) -> f64 {
         let SumOfLosses { row, q } = self;
         sum_of_pairs::<T, _, _>(row.logits, q, |x, q| if q == 0.0 { 0.0 } else { q * row.nll(x) }).value()
     }
@@ -368,11 +434,11 @@ impl<T: Real> instruction_set::Task for SumOfDistances<'_, T> {
     type Output = f64;
 
     #[inline(always)]
-    fn run(self) -> f64 {
+    fn run<M: Machine>(self, machine: M) -> f64 {
         let Row { logits, measured: Measured { maximum, .. }, .. } = *self.row;
         let anchor = T::narrow(maximum);
         let term = |x: T, _| {
-            let term = exp_of_difference(x, anchor).widen();
+            let term = exp_of_difference(machine, x, anchor).widen();
             if term == 0.0 { 0.0 } else { term * (maximum - x.widen()) }
         };
         sum_of_pairs::<T, _, _>(logits, logits, term).value()
@@ -414,18 +480,18 @@ impl<T: Real> instruction_set::Task for Gradient<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<M: Machine>(self, machine: M) {
         let Gradient { formula, logits, q } = self;
         let Formula { scale, of_z_loss, sum_of_targets, maximum, sum, temperature } = *formula;
         let of_exponential = (scale * sum_of_targets + of_z_loss) / (sum * temperature);
         if q.is_empty() {
             for x in logits {
-                *x = T::narrow(exp_of_difference(*x, maximum).widen() * of_exponential);
+                *x = T::narrow(exp_of_difference(machine, *x, maximum).widen() * of_exponential);
             }
         } else {
             let of_target = scale / temperature;
             for (x, q) in logits.iter_mut().zip(q) {
-                let term = exp_of_difference(*x, maximum).widen();
+                let term = exp_of_difference(machine, *x, maximum).widen();
                 *x = T::narrow(term * of_exponential - q * of_target);
             }
         }

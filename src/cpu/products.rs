@@ -8,7 +8,7 @@
 use crate::Op;
 
 use super::compensated::CompensatedSum;
-use super::instruction_set::{InstructionSet, Task};
+use super::instruction_set::{InstructionSet, Machine, Task};
 use super::lanes::sum_of_pairs;
 use super::real::Real;
 use super::threads;
@@ -53,7 +53,7 @@ impl<T: Real> Task for Sum<'_, T> {
     type Output = CompensatedSum;
 
     #[inline(always)]
-    fn run(self) -> CompensatedSum {
+    fn run<M: Machine>(self, _: M) -> CompensatedSum {
         if self.op == Op::LogSoftmaxVjp {
             sum_of_pairs::<T, _, _>(self.vector, self.vector, |_, v: T| v.widen())
         } else {
@@ -76,7 +76,7 @@ impl<T: Real> Task for Finish<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<M: Machine>(self, _: M) {
         let Finish { op, probabilities, vector, sum, temperature } = self;
         match op {
             Op::LogSoftmaxVjp => {

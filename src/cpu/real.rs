@@ -3,6 +3,10 @@
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Sub};
 
+use super::compensated::{CompensatedSum, two_sum};
+use super::instruction_set::Machine;
+use super::vectors::{Arithmetic, Vector};
+
 /// A floating-point type that the CPU computes in: `f32` or `f64`.
 ///
 /// Sealed: it lives in a private module, and its constants fit one exponential only.
@@ -19,6 +23,9 @@ pub trait Real:
     + Sync
     + 'static
 {
+    /// Sixteen of them.
+    type Vector<M: Machine>: Vector<Number = Self, Machine = M>;
+
     /// 0.
     const ZERO: Self;
     /// 1.
@@ -37,10 +44,10 @@ pub trait Real:
     const UNLIFT: f64;
     /// log₂ e.
     const LOG2_E: Self;
-    /// ln 2 to so few bits that its product with every exponent of the type is exact.
-    const LN_2_HIGH: Self;
-    /// What [`LN_2_HIGH`](Real::LN_2_HIGH) lacks of ln 2.
-    const LN_2_LOW: Self;
+    /// −ln 2 to so few bits that its product with every exponent of the type is exact.
+    const MINUS_LN_2_HIGH: Self;
+    /// What [`MINUS_LN_2_HIGH`](Real::MINUS_LN_2_HIGH) lacks of −ln 2.
+    const MINUS_LN_2_LOW: Self;
     /// 1.5 units of the first number that has no fractional bits, plus the exponent bias: added to a
     /// small x, it leaves round(x) + bias in the low bits of the sum.
     const ROUND_AND_BIAS: Self;
@@ -49,17 +56,26 @@ pub trait Real:
 
     /// (exp(r) − 1 − r) / r² for |r| ≤ ½ ln 2, interpolated where the Chebyshev polynomial of the next
     /// degree has its zeros.
-    fn exponential_curvature(r: Self) -> Self;
+    fn exponential_curvature<A: Arithmetic<Number = Self>>(r: A) -> A;
 
-    /// 2ⁿ, for the n whose sum with [`ROUND_AND_BIAS`](Real::ROUND_AND_BIAS) is given. From anything else it
+    /// `self · factor + addend`, rounded once.
+    fn mul_add(self, factor: Self, addend: Self) -> Self;
+
+    /// 2ⁿ, for the n whose sum with [`ROUND_AND_BIAS`](Real::ROUND_AND_BIAS) `self` is. From anything else it
     /// makes some number.
-    fn power_of_two(biased: Self) -> Self;
+    fn power_of_two(self) -> Self;
 
     /// Adds `self` to the running sum `high + low`, which is then more exact than this type by far.
     fn accumulate(self, high: &mut f64, low: &mut f64);
 
+    /// Adds a running sum to another one.
+    fn join(high: &mut f64, low: &mut f64, other_high: f64, other_low: f64);
+
     /// Adds a number that was made of values of this type, in f64.
     fn accumulate_wide(term: f64, high: &mut f64, low: &mut f64);
+
+    /// log(1 + t), t ≥ 0 the sum of both arguments, exact to the last place of this type also where it is tiny.
+    fn log_of_one_and(t: f64, more: CompensatedSum) -> f64;
 
     /// Whether it is neither 0, infinite, subnormal nor NaN.
     fn is_normal(self) -> bool;
@@ -73,11 +89,15 @@ pub trait Real:
 
 /// Horner's rule, the constant term first.
 macro_rules! polynomial {
-    ($x:ident; $last:expr) => { $last };
-    ($x:ident; $first:expr, $($rest:expr),+) => { $first + $x * polynomial!($x; $($rest),+) };
+    ($x:ident; $last:expr) => { $x.constant($last) };
+    ($x:ident; $first:expr, $($rest:expr),+) => {
+        polynomial!($x; $($rest),+).times_plus($x, $x.constant($first))
+    };
 }
 
 impl Real for f32 {
+    type Vector<M: Machine> = M::F32;
+
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const NEG_INFINITY: Self = f32::NEG_INFINITY;
@@ -87,20 +107,25 @@ impl Real for f32 {
     const LIFTED_EXP_UNDERFLOW: Self = -156.651_25;
     const UNLIFT: f64 = 1.0 / (1u128 << 100) as f64;
     const LOG2_E: Self = std::f32::consts::LOG2_E;
-    const LN_2_HIGH: Self = 45_426.0 / 65_536.0;
-    const LN_2_LOW: Self = 1.428_606_8e-6;
+    const MINUS_LN_2_HIGH: Self = -45_426.0 / 65_536.0;
+    const MINUS_LN_2_LOW: Self = -1.428_606_8e-6;
     const ROUND_AND_BIAS: Self = 12_582_912.0 + 127.0;
     const ROUND_AND_LIFTED_BIAS: Self = 12_582_912.0 + 127.0 + 100.0;
 
     // Off by 0.17 u at most, so that one more coefficient would not be seen in the result.
     #[inline(always)]
-    fn exponential_curvature(r: Self) -> Self {
+    fn exponential_curvature<A: Arithmetic<Number = Self>>(r: A) -> A {
         polynomial!(r; 0.5, 0.166_665_76, 0.041_666_556, 0.008_363_203, 0.001_392_621_3)
     }
 
     #[inline(always)]
-    fn power_of_two(biased: Self) -> Self {
-        f32::from_bits(biased.to_bits() << 23)
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        f32::mul_add(self, factor, addend)
+    }
+
+    #[inline(always)]
+    fn power_of_two(self) -> Self {
+        f32::from_bits(self.to_bits() << 23)
     }
 
     // f64 has 29 bits to spare: a plain sum of a billion terms stays exact to f32.
@@ -110,8 +135,35 @@ impl Real for f32 {
     }
 
     #[inline(always)]
+    fn join(high: &mut f64, _low: &mut f64, other_high: f64, _other_low: f64) {
+        *high += other_high;
+    }
+
+    #[inline(always)]
     fn accumulate_wide(term: f64, high: &mut f64, _low: &mut f64) {
         *high += term;
+    }
+
+    // Without a branch and in few steps, for many rows at once: off by 2⁻³⁹ of itself at most.
+    #[inline(always)]
+    fn log_of_one_and(t: f64, more: CompensatedSum) -> f64 {
+        let t = t + more.high;
+        let sum = 1.0 + t;
+        // sum = 2ⁿ·(1 + f), 1 + f from √½ to √2. Where n is 0, f is t, which has the digits that sum has lost.
+        let above_root_of_half = sum.to_bits().wrapping_sub(0x3fe6_a09e_667f_3bcd);
+        let n = above_root_of_half >> 52;
+        let f = f64::from_bits(sum.to_bits().wrapping_sub(n << 52)) - 1.0;
+        let f = if n == 0 { t } else { f };
+        // atanh(s) = ½ log((1 + s) / (1 − s)), |s| ≤ 0.172, by its series.
+        let s = f / (2.0 + f);
+        let z = s * s;
+        let series = 1.0 / 9.0 + z * (1.0 / 11.0 + z * (1.0 / 13.0));
+        let series = 1.0 + z * (1.0 / 3.0 + z * (1.0 / 5.0 + z * (1.0 / 7.0 + z * series)));
+        // n in the low bits of 2⁵² is 2⁵² + n.
+        let two_to_52 = 4_503_599_627_370_496.0f64;
+        let n = f64::from_bits(two_to_52.to_bits() | n) - two_to_52;
+        let logarithm = n * std::f64::consts::LN_2 + 2.0 * s * series;
+        if t.is_nan() { t } else { logarithm }
     }
 
     #[inline(always)]
@@ -131,6 +183,8 @@ impl Real for f32 {
 }
 
 impl Real for f64 {
+    type Vector<M: Machine> = M::F64;
+
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const NEG_INFINITY: Self = f64::NEG_INFINITY;
@@ -140,14 +194,14 @@ impl Real for f64 {
     const LIFTED_EXP_UNDERFLOW: Self = -1_332.228_880;
     const UNLIFT: f64 = f64::from_bits((1023 - 900) << 52);
     const LOG2_E: Self = std::f64::consts::LOG2_E;
-    const LN_2_HIGH: Self = 2_977_044_471.0 / 4_294_967_296.0;
-    const LN_2_LOW: Self = 1.908_214_929_270_587_7e-10;
+    const MINUS_LN_2_HIGH: Self = -2_977_044_471.0 / 4_294_967_296.0;
+    const MINUS_LN_2_LOW: Self = -1.908_214_929_270_587_7e-10;
     const ROUND_AND_BIAS: Self = 6_755_399_441_055_744.0 + 1023.0;
     const ROUND_AND_LIFTED_BIAS: Self = 6_755_399_441_055_744.0 + 1023.0 + 900.0;
 
     // Off by 0.15 u at most.
     #[inline(always)]
-    fn exponential_curvature(r: Self) -> Self {
+    fn exponential_curvature<A: Arithmetic<Number = Self>>(r: A) -> A {
         polynomial!(
             r;
             0.500_000_000_000_000_1,
@@ -164,20 +218,38 @@ impl Real for f64 {
     }
 
     #[inline(always)]
-    fn power_of_two(biased: Self) -> Self {
-        f64::from_bits(biased.to_bits() << 52)
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        f64::mul_add(self, factor, addend)
+    }
+
+    #[inline(always)]
+    fn power_of_two(self) -> Self {
+        f64::from_bits(self.to_bits() << 52)
     }
 
     #[inline(always)]
     fn accumulate(self, high: &mut f64, low: &mut f64) {
-        let (sum, error) = super::compensated::two_sum(*high, self);
+        let (sum, error) = two_sum(*high, self);
         *high = sum;
         *low += error;
     }
 
     #[inline(always)]
+    fn join(high: &mut f64, low: &mut f64, other_high: f64, other_low: f64) {
+        let (sum, error) = two_sum(*high, other_high);
+        *high = sum;
+        *low = (*low + other_low) + error;
+    }
+
+    #[inline(always)]
     fn accumulate_wide(term: f64, high: &mut f64, low: &mut f64) {
         term.accumulate(high, low);
+    }
+
+    #[inline(always)]
+    fn log_of_one_and(t: f64, more: CompensatedSum) -> f64 {
+        let (high, error) = two_sum(t, more.high);
+        (high + (error + more.low)).ln_1p()
     }
 
     #[inline(always)]

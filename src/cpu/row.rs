@@ -2,15 +2,17 @@
 //!
 //! Three looks at each logit: for the maximum; for the terms exp(x − maximum) and their sum, the terms kept
 //! in the result where softmax wants them; for the last step. The first two are done stretch by stretch,
-//! while it lies in the nearest cache. The stretches of a very long row are spread over threads.
+//! while it lies in the nearest cache. A row of one block stays in the registers from its one load to its one
+//! store. The stretches of a very long row are spread over threads.
 
 use crate::{Op, Options, Output};
 
-use super::instruction_set::{InstructionSet, Task};
-use super::lanes::{self, BLOCK, LANES, STRETCH, Totals};
+use super::instruction_set::{InstructionSet, Machine, Task};
+use super::lanes::{self, BLOCK, BlockSums, LANES, Lanes, STRETCH, Totals, chunk_of, store};
 use super::real::Real;
-use super::statistics::{Finish, Statistics};
+use super::statistics::{Finish, MeasuredRows, ROWS_AT_ONCE, Statistics, log_probabilities};
 use super::threads;
+use super::vectors::{Arithmetic, Vector};
 
 /// Logits of one row that are worth a task of their own: a whole number of stretches.
 const LOGITS_PER_PIECE: usize = 16 * STRETCH;
@@ -86,6 +88,27 @@ pub(super) fn statistics<T: Real>(
     instructions.run(MeasureRows { logits, classes })
 }
 
+/// Calls `take` with the number of the first of some rows, the maximum of each, and the logarithm of its sum: a task
+/// of the caller's.
+pub(super) fn for_each_logarithm<T: Real>(
+    instructions: InstructionSet,
+    logits: &[T],
+    classes: usize,
+    mut take: impl FnMut(usize, &[T], &[f64]),
+) {
+    let mut measured = MeasuredRows::new();
+    for first in (0..logits.len() / classes).step_by(ROWS_AT_ONCE) {
+        let end = logits.len().min((first + ROWS_AT_ONCE) * classes);
+        let statistics = statistics(instructions, &logits[first * classes..end], classes);
+        for (row, statistics) in statistics.iter().enumerate() {
+            measured.set(row, statistics);
+        }
+        let rows = statistics.len();
+        let logarithms = measured.logarithms(rows);
+        take(first, &measured.maxima()[..rows], &logarithms[..rows]);
+    }
+}
+
 struct MeasureRows<'a, T> {
     logits: &'a [T],
     classes: usize,
@@ -95,12 +118,14 @@ impl<T: Real> Task for MeasureRows<'_, T> {
     type Output = Vec<Statistics>;
 
     #[inline(always)]
-    fn run(self) -> Vec<Statistics> {
+    fn run<M: Machine>(self, machine: M) -> Vec<Statistics> {
         let mut rows = Vec::with_capacity(self.logits.len() / self.classes);
         for logits in self.logits.chunks_exact(self.classes) {
             rows.push(match self.classes <= STRETCH {
-                true => measure_stretch(Op::LogSumExp, logits, &mut []),
-                false => Statistics::join(&Measure { op: Op::LogSumExp, logits, terms: &mut [] }.run()),
+                true => measure::<T, M, false>(machine, logits, logits.len(), &mut []),
+                false => {
+                    Statistics::join(&machine.call(Measure { op: Op::LogSumExp, logits, terms: &mut [] }))
+                }
             });
         }
         rows
@@ -121,29 +146,117 @@ impl<T: Real> Task for WholeRows<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<M: Machine>(self, machine: M) {
         let WholeRows { op, logits, classes, result, results_per_row, options } = self;
-        let rows = logits.chunks_exact(classes).zip(result.chunks_exact_mut(results_per_row));
-        if classes <= STRETCH {
-            for (logits, result) in rows {
-                let row = measure_stretch(op, logits, result);
-                match op.output() {
-                    Output::PerElement => write_stretch(row.finish(&row, op, options), logits, result),
-                    _ => result.fill(row.log_sum_exp()),
-                }
-            }
-        } else {
-            for (logits, result) in rows {
-                let parts = Measure { op, logits, terms: result }.run();
+        let rows = (logits.len() / classes).min(result.len() / results_per_row);
+        let (logits, result) = (&logits[..rows * classes], &mut result[..rows * results_per_row]);
+        if classes > STRETCH {
+            for (logits, result) in logits.chunks_exact(classes).zip(result.chunks_exact_mut(results_per_row))
+            {
+                let parts = machine.call(Measure { op, logits, terms: result });
                 let row = Statistics::join(&parts);
                 match op.output() {
                     Output::PerElement => {
-                        Write { op, logits, parts: &parts, row: &row, result, options }.run()
+                        machine.call(Write { op, logits, parts: &parts, row: &row, result, options })
                     }
                     _ => result.fill(row.log_sum_exp()),
                 }
             }
+        } else if op == Op::Softmax {
+            for first in (0..logits.len()).step_by(classes) {
+                softmax_of_row(machine, &logits[first..], classes, &mut result[first..], options);
+            }
+        } else {
+            logarithms(machine, op, logits, classes, result, options);
         }
+    }
+}
+
+/// Rows of at most a stretch, their log-softmax or log-sum-exp.
+#[inline(always)]
+fn logarithms<T: Real, M: Machine>(
+    machine: M,
+    op: Op,
+    logits: &[T],
+    classes: usize,
+    result: &mut [T],
+    options: &Options,
+) {
+    // As many rows at once as stay in the nearest cache for a second look.
+    let rows_at_once = (STRETCH / classes).clamp(1, ROWS_AT_ONCE);
+    let mut measured = MeasuredRows::new();
+    let rows = logits.len() / classes;
+    for first in (0..rows).step_by(rows_at_once) {
+        let rows = first..rows.min(first + rows_at_once);
+        for row in rows.clone() {
+            let statistics = measure::<T, M, false>(machine, &logits[row * classes..], classes, &mut []);
+            measured.set(row - first, &statistics);
+        }
+        if op == Op::LogSumExp {
+            measured.log_sum_exps(&mut result[rows]);
+            continue;
+        }
+        let subtrahends = measured.subtrahends(rows.len(), options);
+        for row in rows {
+            let [maximum, log_sum] = subtrahends.each_ref().map(|of_rows| of_rows[row - first]);
+            let finish = Finish::Subtract { maximum, log_sum };
+            let start = row * classes;
+            write_stretch(machine, finish, &logits[start..], classes, &mut result[start..]);
+        }
+    }
+}
+
+/// The softmax of a row of at most a stretch that begins where `logits` and `result` do. What stands in the
+/// result behind the row may be overwritten.
+#[inline(always)]
+fn softmax_of_row<T: Real, M: Machine>(
+    machine: M,
+    logits: &[T],
+    classes: usize,
+    result: &mut [T],
+    options: &Options,
+) {
+    match classes.div_ceil(LANES) {
+        2 => softmax_of_block::<T, M, 2>(machine, logits, classes, result, options),
+        3 => softmax_of_block::<T, M, 3>(machine, logits, classes, result, options),
+        4 => softmax_of_block::<T, M, 4>(machine, logits, classes, result, options),
+        _ => {
+            let row = measure::<T, M, true>(machine, logits, classes, result);
+            write_stretch(machine, row.finish(&row, Op::Softmax, options), logits, classes, result);
+        }
+    }
+}
+
+/// As [`softmax_of_row`], of a row of so many chunks.
+#[inline(always)]
+fn softmax_of_block<T: Real, M: Machine, const CHUNKS: usize>(
+    machine: M,
+    logits: &[T],
+    classes: usize,
+    result: &mut [T],
+    options: &Options,
+) {
+    let mut chunks = [Lanes::<T, M>::splat(machine, T::NEG_INFINITY); CHUNKS];
+    let mut maxima = chunks[0];
+    for (index, chunk) in chunks.iter_mut().enumerate() {
+        *chunk = chunk_of(machine, &logits[index * LANES..], classes - index * LANES);
+        maxima = maxima.larger(*chunk);
+    }
+    let maxima = maxima.across(LANES, Vector::larger);
+    let mut sums = BlockSums::<_, true>::new(lanes::anchors(maxima));
+    for (index, chunk) in chunks.iter_mut().enumerate() {
+        *chunk = sums.add(index, *chunk);
+    }
+    let row = sums.of_row(maxima.first());
+    match row.finish(&row, Op::Softmax, options) {
+        Finish::Scale(factor) => {
+            let factors = Lanes::<T, M>::splat(machine, factor);
+            for (index, terms) in chunks.into_iter().enumerate() {
+                store(terms.times(factors), classes - index * LANES, &mut result[index * LANES..]);
+            }
+        }
+        Finish::Fill(value) => result[..classes].fill(value),
+        Finish::Subtract { .. } => {}
     }
 }
 
@@ -159,12 +272,17 @@ impl<T: Real> Task for Measure<'_, T> {
     type Output = Vec<Statistics>;
 
     #[inline(always)]
-    fn run(self) -> Vec<Statistics> {
+    fn run<M: Machine>(self, machine: M) -> Vec<Statistics> {
         // A loop, not `map` and `collect`: those are not inlined, and would be compiled for the baseline.
         let mut parts = Vec::with_capacity(self.logits.len().div_ceil(STRETCH));
         let mut terms = self.terms.chunks_mut(STRETCH);
         for logits in self.logits.chunks(STRETCH) {
-            parts.push(measure_stretch(self.op, logits, terms.next().unwrap_or_default()));
+            parts.push(match (self.op, terms.next()) {
+                (Op::Softmax, Some(terms)) => {
+                    measure::<T, M, true>(machine, logits, logits.len().min(terms.len()), terms)
+                }
+                _ => measure::<T, M, false>(machine, logits, logits.len(), &mut []),
+            });
         }
         parts
     }
@@ -185,79 +303,105 @@ impl<T: Real> Task for Write<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<M: Machine>(self, machine: M) {
         let stretches = self.logits.chunks(STRETCH).zip(self.result.chunks_mut(STRETCH));
         for ((logits, result), part) in stretches.zip(self.parts) {
-            write_stretch(part.finish(self.row, self.op, self.options), logits, result);
+            let classes = logits.len().min(result.len());
+            let finish = part.finish(self.row, self.op, self.options);
+            write_stretch(machine, finish, logits, classes, result);
         }
     }
 }
 
+/// The statistics of a stretch of so many classes that begins where `logits` does. Its terms are left where `kept`
+/// begins, and anything behind them.
 #[inline(always)]
-fn measure_stretch<T: Real>(op: Op, logits: &[T], terms: &mut [T]) -> Statistics {
-    match op {
-        Op::Softmax => measure::<T, true>(logits, terms),
-        _ => measure::<T, false>(logits, terms),
+fn measure<T: Real, M: Machine, const KEPT: bool>(
+    machine: M,
+    logits: &[T],
+    classes: usize,
+    kept: &mut [T],
+) -> Statistics {
+    let (chunks, _) = logits[..classes].as_chunks::<LANES>();
+    let full = chunks.len() * LANES;
+    let mut maxima: Lanes<T, M> = lanes::maxima(machine, chunks);
+    if full < classes {
+        maxima = maxima.larger(chunk_of(machine, &logits[full..], classes - full));
     }
-}
-
-#[inline(always)]
-fn measure<T: Real, const KEPT: bool>(logits: &[T], terms: &mut [T]) -> Statistics {
-    let (chunks, tail) = logits.as_chunks::<LANES>();
-    // −∞ takes no part in anything, so the last chunk can be filled up with it.
-    let mut last = [T::NEG_INFINITY; LANES];
-    for (place, &x) in last.iter_mut().zip(tail) {
-        *place = x;
+    let maxima = maxima.across(LANES, Vector::larger);
+    let anchors = lanes::anchors(maxima);
+    if classes <= BLOCK * LANES {
+        return measure_block::<T, M, KEPT>(machine, logits, classes, anchors, kept).of_row(maxima.first());
     }
-
-    let mut maxima = lanes::maxima(chunks);
-    lanes::take_larger(&mut maxima, &last);
-    let maximum = lanes::across(&maxima);
-    let anchors = [lanes::anchor(maximum); LANES];
-
-    let mut totals = Totals::<T, KEPT>::EMPTY;
-    let (blocks, rest) = chunks.as_chunks::<BLOCK>();
-    let (kept, kept_tail) = terms.as_chunks_mut::<LANES>();
-    let (kept_blocks, kept_rest) = kept.as_chunks_mut::<BLOCK>();
-    if KEPT {
-        for (block, kept) in blocks.iter().zip(kept_blocks) {
-            *kept = totals.add(block.each_ref(), &anchors);
-        }
-        for (chunk, kept) in rest.iter().zip(kept_rest) {
-            [*kept] = totals.add([chunk], &anchors);
-        }
-    } else {
-        for block in blocks {
-            totals.add(block.each_ref(), &anchors);
-        }
-        for chunk in rest {
-            totals.add([chunk], &anchors);
-        }
-    }
-    if !tail.is_empty() {
-        let [last] = totals.add([&last], &anchors);
-        if KEPT {
-            for (kept, term) in kept_tail.iter_mut().zip(last) {
-                *kept = term;
+    let mut totals = Totals::<Lanes<T, M>, KEPT>::new(machine);
+    let (blocks, _) = chunks.as_chunks::<BLOCK>();
+    let (kept_blocks, _) = kept.as_chunks_mut::<LANES>();
+    let (kept_blocks, _) = kept_blocks.as_chunks_mut::<BLOCK>();
+    let mut kept_blocks = kept_blocks.iter_mut();
+    for block in blocks {
+        let mut kept = if KEPT { kept_blocks.next() } else { None };
+        let mut sums = BlockSums::new(anchors);
+        for index in 0..BLOCK {
+            let terms = sums.add(index, Vector::load(machine, &block[index]));
+            if KEPT && let Some(kept) = &mut kept {
+                terms.store(&mut kept[index]);
             }
         }
+        totals.add(&sums);
     }
-    totals.join_lanes();
-    totals.statistics(0, maximum)
+    let in_blocks = blocks.len() * BLOCK * LANES;
+    if in_blocks < classes {
+        let kept = kept.get_mut(in_blocks..).unwrap_or_default();
+        totals.add(&measure_block(machine, &logits[in_blocks..], classes - in_blocks, anchors, kept));
+    }
+    totals.of_row(maxima.first())
 }
 
+/// What a block comes to that may not be full, given what its row's exponentials are relative to.
 #[inline(always)]
-fn write_stretch<T: Real>(finish: Finish<T>, logits: &[T], result: &mut [T]) {
+fn measure_block<T: Real, M: Machine, const KEPT: bool>(
+    machine: M,
+    logits: &[T],
+    classes: usize,
+    anchors: Lanes<T, M>,
+    kept: &mut [T],
+) -> BlockSums<Lanes<T, M>, KEPT> {
+    let mut sums = BlockSums::new(anchors);
+    for index in 0..classes.div_ceil(LANES).min(BLOCK) {
+        let first = index * LANES;
+        let terms = sums.add(index, chunk_of(machine, &logits[first..], classes - first));
+        if KEPT {
+            store(terms, classes - first, &mut kept[first..]);
+        }
+    }
+    sums
+}
+
+/// The last step for each element of a stretch of so many classes, which begins where `logits` and `result` do.
+#[inline(always)]
+fn write_stretch<T: Real, M: Machine>(
+    machine: M,
+    finish: Finish<T>,
+    logits: &[T],
+    classes: usize,
+    result: &mut [T],
+) {
     match finish {
-        Finish::Fill(value) => result.fill(value),
+        Finish::Fill(value) => result[..classes].fill(value),
         Finish::Scale(factor) => {
-            for term in result {
-                *term = *term * factor;
+            let factors = Lanes::<T, M>::splat(machine, factor);
+            for first in (0..classes).step_by(LANES) {
+                let result = &mut result[first..];
+                let terms: Lanes<T, M> = chunk_of(machine, result, classes - first);
+                store(terms.times(factors), classes - first, result);
             }
         }
         Finish::Subtract { maximum, log_sum } => {
-            for (result, &x) in result.iter_mut().zip(logits) {
-                *result = (x - maximum) - log_sum;
+            let [maxima, log_sums] = [maximum, log_sum].map(|number| Lanes::<T, M>::splat(machine, number));
+            for first in (0..classes).step_by(LANES) {
+                let chunk: Lanes<T, M> = chunk_of(machine, &logits[first..], classes - first);
+                let logarithms = log_probabilities(chunk, maxima, log_sums);
+                store(logarithms, classes - first, &mut result[first..]);
             }
         }
     }

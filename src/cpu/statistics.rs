@@ -8,7 +8,10 @@ use crate::{FullyMasked, Op, Options};
 
 use super::compensated::{CompensatedSum, two_sum};
 use super::exponential::{exp_of_difference, lifted_exp_of_difference};
+use super::instruction_set::Baseline;
+use super::lanes::{LANES, store};
 use super::real::Real;
+use super::vectors::Vector;
 
 /// The maximum of some logits, how many attain it, and the sum of exp(x − maximum) over all others.
 ///
@@ -53,7 +56,8 @@ impl Statistics {
                 joined.at_maximum += part.at_maximum;
                 joined.others = joined.others.join(part.others);
             } else {
-                let scaled = part.sum() * lifted_exp_of_difference(part.maximum, maximum) * f64::UNLIFT;
+                let scaled =
+                    part.sum() * lifted_exp_of_difference(Baseline, part.maximum, maximum) * f64::UNLIFT;
                 joined.others = joined.others.plus(scaled);
             }
         }
@@ -73,11 +77,10 @@ impl Statistics {
         high + (error + self.others.low)
     }
 
-    /// log Σ exp(x − maximum), exact to the last place also where it is tiny.
+    /// log Σ exp(x − maximum), exact to the last place of T also where it is tiny.
     #[inline(always)]
-    pub(super) fn log_sum(&self) -> f64 {
-        let (high, error) = two_sum(self.at_maximum - 1.0, self.others.high);
-        (high + (error + self.others.low)).ln_1p()
+    pub(super) fn log_sum<T: Real>(&self) -> f64 {
+        T::log_of_one_and(self.at_maximum - 1.0, self.others)
     }
 
     /// The log-sum-exp of the row.
@@ -88,7 +91,7 @@ impl Statistics {
         } else if self.maximum.is_infinite() {
             T::narrow(self.maximum)
         } else {
-            T::narrow(self.maximum + self.log_sum())
+            T::narrow(self.maximum + self.log_sum::<T>())
         }
     }
 
@@ -103,12 +106,125 @@ impl Statistics {
         }
         match op {
             Op::LogSoftmax => {
-                Finish::Subtract { maximum: T::narrow(row.maximum), log_sum: T::narrow(row.log_sum()) }
+                Finish::Subtract { maximum: T::narrow(row.maximum), log_sum: T::narrow(row.log_sum::<T>()) }
             }
             _ if self.maximum == row.maximum => Finish::Scale(T::narrow(1.0 / row.sum())),
-            _ => Finish::Scale(T::narrow(exp_of_difference(self.maximum, row.maximum) / row.sum())),
+            _ => {
+                let relative = exp_of_difference(Baseline, self.maximum, row.maximum);
+                Finish::Scale(T::narrow(relative / row.sum()))
+            }
         }
     }
+}
+
+/// Rows whose logarithms are taken together.
+pub(super) const ROWS_AT_ONCE: usize = 64;
+
+/// The statistics of up to [`ROWS_AT_ONCE`] rows, laid out so that their logarithms are vectors.
+pub(super) struct MeasuredRows<T> {
+    // With room for a whole chunk behind the last row.
+    maxima: [T; ROWS_AT_ONCE + LANES],
+    at_maximum: [T; ROWS_AT_ONCE + LANES],
+    sums_of_block: [T; ROWS_AT_ONCE + LANES],
+    high: [f64; ROWS_AT_ONCE + LANES],
+    low: [f64; ROWS_AT_ONCE + LANES],
+}
+
+impl<T: Real> MeasuredRows<T> {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        MeasuredRows {
+            maxima: [T::ZERO; _],
+            at_maximum: [T::ONE; _],
+            sums_of_block: [T::ZERO; _],
+            high: [0.0; _],
+            low: [0.0; _],
+        }
+    }
+
+    /// One row's.
+    #[inline(always)]
+    pub(super) fn set(&mut self, row: usize, statistics: &Statistics) {
+        self.maxima[row] = T::narrow(statistics.maximum);
+        self.at_maximum[row] = T::narrow(statistics.at_maximum);
+        let CompensatedSum { high, low } = statistics.others;
+        // Where a NaN shows.
+        self.high[row] = if statistics.maximum.is_nan() { f64::NAN } else { high };
+        self.low[row] = low;
+    }
+
+    /// Those of as many rows of one block as a chunk has lanes, given their lifted sums; of the ones behind them
+    /// what will be set later.
+    #[inline(always)]
+    pub(super) fn set_chunk<V: Vector<Number = T>>(&mut self, row: usize, maxima: V, at_maximum: V, sums: V) {
+        store(maxima, LANES, &mut self.maxima[row..]);
+        store(at_maximum, LANES, &mut self.at_maximum[row..]);
+        store(sums, LANES, &mut self.sums_of_block[row..]);
+    }
+
+    /// To be called when all rows of one block have been set.
+    #[inline(always)]
+    pub(super) fn all_are_set(&mut self) {
+        for (high, sum) in self.high.iter_mut().zip(&self.sums_of_block) {
+            *high = sum.widen() * T::UNLIFT;
+        }
+    }
+
+    /// The maximum of each row, NaN passed over.
+    #[inline(always)]
+    pub(super) fn maxima(&self) -> &[T] {
+        &self.maxima
+    }
+
+    /// log Σ exp(x − maximum) of each row; NaN for a row with a NaN.
+    #[inline(always)]
+    pub(super) fn logarithms(&self, rows: usize) -> [f64; ROWS_AT_ONCE] {
+        let mut logarithms = [0.0; ROWS_AT_ONCE];
+        let rows = rows.next_multiple_of(LANES).min(ROWS_AT_ONCE);
+        for row in 0..rows {
+            let others = CompensatedSum { high: self.high[row], low: self.low[row] };
+            logarithms[row] = T::log_of_one_and(self.at_maximum[row].widen() - 1.0, others);
+        }
+        logarithms
+    }
+
+    /// The log-sum-exp of each row.
+    #[inline(always)]
+    pub(super) fn log_sum_exps(&self, result: &mut [T]) {
+        let logarithms = self.logarithms(result.len());
+        for ((place, &maximum), &logarithm) in result.iter_mut().zip(&self.maxima).zip(&logarithms) {
+            let sum = maximum.widen() + logarithm;
+            let sum = if maximum.widen().is_infinite() { maximum } else { T::narrow(sum) };
+            *place = if logarithm.is_nan() { T::NAN } else { sum };
+        }
+    }
+
+    /// The two numbers that a log-softmax subtracts from each logit of a row; the second is NaN where all of
+    /// it is NaN.
+    #[inline(always)]
+    pub(super) fn subtrahends(&self, rows: usize, options: &Options) -> [[T; ROWS_AT_ONCE + LANES]; 2] {
+        let logarithms = self.logarithms(rows);
+        let mut subtrahends = [[T::ZERO; ROWS_AT_ONCE + LANES]; 2];
+        let [first, second] = &mut subtrahends;
+        let masked = if options.fully_masked == FullyMasked::Zero { T::ZERO } else { T::NAN };
+        for row in 0..ROWS_AT_ONCE {
+            let (maximum, logarithm) = (self.maxima[row], logarithms[row]);
+            let special = if maximum == T::NEG_INFINITY && !logarithm.is_nan() { masked } else { T::NAN };
+            let regular = maximum.widen().is_finite() && !logarithm.is_nan();
+            first[row] = if regular { maximum } else { T::ZERO };
+            second[row] = if regular { T::narrow(logarithm) } else { special };
+        }
+        subtrahends
+    }
+}
+
+/// The log-softmax of logits, given what their rows subtract. Never −0, since x = maximum gives +0 first, and where
+/// a −0 could come out of zeros of both signs, the second is at least ln 2.
+#[inline(always)]
+pub(super) fn log_probabilities<V: Vector>(x: V, maxima: V, log_sums: V) -> V {
+    let values = x.minus(maxima).minus(log_sums);
+    // One NaN for all, whatever the logits hold.
+    x.constant(V::Number::NAN).kept_in(log_sums.lanes_of_nan(), values)
 }
 
 /// The last step for an element.

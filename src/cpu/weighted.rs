@@ -6,7 +6,7 @@
 
 use super::compensated::CompensatedSum;
 use super::exponential::exp_of_difference;
-use super::instruction_set::Task;
+use super::instruction_set::{Machine, Task};
 use super::lanes::{Chunk, LANES};
 use super::real::Real;
 
@@ -37,7 +37,7 @@ impl<T: Real> Task for WeightedRow<'_, T> {
     type Output = SignedLog;
 
     #[inline(always)]
-    fn run(self) -> SignedLog {
+    fn run<M: Machine>(self, machine: M) -> SignedLog {
         let mut maxima = [f64::NEG_INFINITY; LANES];
         let mut undefined = [false; LANES];
         for index in 0..self.chunks() {
@@ -64,7 +64,7 @@ impl<T: Real> Task for WeightedRow<'_, T> {
             let (logits, weights) = self.chunk(index);
             for lane in 0..LANES {
                 let (x, weight) = (logits[lane], weights[lane]);
-                let term = weight * exp_of_difference(x, anchor);
+                let term = weight * exp_of_difference(machine, x, anchor);
                 at_maximum.add(lane, if x == anchor { weight } else { 0.0 });
                 others.add(lane, if x == anchor { 0.0 } else { term });
             }
@@ -151,10 +151,11 @@ fn logarithm(maximum: f64, at_maximum: CompensatedSum, others: CompensatedSum) -
 
 #[cfg(test)]
 mod tests {
+    use super::super::instruction_set::InstructionSet;
     use super::*;
 
     fn of(logits: &[f64], weights: &[f64]) -> SignedLog {
-        WeightedRow { logits, weights }.run()
+        InstructionSet::widest().run(WeightedRow { logits, weights })
     }
 
     fn is_nan(sum: SignedLog) -> bool {
@@ -181,7 +182,8 @@ mod tests {
         // 2 − 1 is 1, whose logarithm is nothing but what the last term adds.
         assert_eq!(of(&[0.0, 0.0, -30.0], &[2.0, -1.0, 1.0]).log, (-30f64).exp().ln_1p());
         // What cancels in f32 does not, in f64.
-        let row = WeightedRow { logits: &[1.0f32, 1.0 - 6e-8], weights: &[1.0, -1.0] }.run();
+        let row = InstructionSet::widest()
+            .run(WeightedRow { logits: &[1.0f32, 1.0 - 6e-8], weights: &[1.0, -1.0] });
         let difference = 1.0 - f64::from(1.0f32 - 6e-8);
         assert!((row.log - (1.0 + difference.ln())).abs() < 1e-7, "{row:?}");
     }

@@ -1,0 +1,133 @@
+//! Registers of AVX2, with FMA.
+
+use std::arch::x86_64::*;
+
+use super::registers::{compensated_sums, permuted_in_memory, vector_of_registers};
+use super::{Arithmetic, LANES, Vector};
+use crate::cpu::compensated::CompensatedSum;
+use crate::cpu::instruction_set::Avx2;
+
+vector_of_registers! {
+    /// Sixteen f32.
+    ///
+    /// SAFETY of all that is below: a value of this type is made only with an [`Avx2`], which is made only where the
+    /// machine has AVX2 and FMA; or from another value. The slices that are loaded from and stored to are as long as
+    /// a register, and the places of a permutation as two.
+    F32x16([__m256; 2], 8 lanes of f32, for Avx2);
+    constant(number) => _mm256_set1_ps(number);
+    load(numbers) => _mm256_loadu_ps(numbers.as_ptr());
+    store(register, places) => _mm256_storeu_ps(places.as_mut_ptr(), register);
+    first(register) => _mm256_cvtss_f32(register);
+    plus(a, b) => _mm256_add_ps(a, b);
+    minus(a, b) => _mm256_sub_ps(a, b);
+    times(a, b) => _mm256_mul_ps(a, b);
+    over(a, b) => _mm256_div_ps(a, b);
+    times_plus(a, b, c) => _mm256_fmadd_ps(a, b, c);
+    greater_or_second(a, b) => _mm256_max_ps(a, b);
+    zero_where_less(a, x, y) => _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, y), a);
+    zero_where_equal(a, x, y) => _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(x, y), a);
+    one_where_equal(x, y) => _mm256_and_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(x, y), _mm256_set1_ps(1.0));
+    kept_in(a, lanes, b) => {
+        let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+        let kept = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(i32::from(lanes)), bits), bits);
+        _mm256_blendv_ps(b, a, _mm256_castsi256_ps(kept))
+    };
+    lanes_at_least(a, b) => _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a, b));
+    lanes_of_nan(a) => _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a));
+    power_of_two(a) => _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(a)));
+
+    type Sums = [__m256d; 4];
+
+    #[inline(always)]
+    fn permuted(mut self, places: &[u32; LANES]) -> Self {
+        let [lower, upper] = self.0;
+        for (register, places) in self.0.iter_mut().zip(places.as_chunks::<8>().0) {
+            // SAFETY: as the type says.
+            *register = unsafe {
+                let places = _mm256_loadu_si256(places.as_ptr().cast());
+                let from_lower = _mm256_permutevar8x32_ps(lower, places);
+                let from_upper = _mm256_permutevar8x32_ps(upper, places);
+                // The bit that counts eight is brought to where the blend looks.
+                _mm256_blendv_ps(from_lower, from_upper, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(places)))
+            };
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn no_sums(_: Avx2) -> [__m256d; 4] {
+        // SAFETY: as the type says.
+        [unsafe { _mm256_setzero_pd() }; 4]
+    }
+
+    #[inline(always)]
+    fn add_to(self, sums: &mut [__m256d; 4]) {
+        for (sums, register) in sums.chunks_exact_mut(2).zip(self.0) {
+            // SAFETY: as the type says.
+            unsafe {
+                sums[0] = _mm256_add_pd(sums[0], _mm256_cvtps_pd(_mm256_castps256_ps128(register)));
+                sums[1] = _mm256_add_pd(sums[1], _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(register)));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn join(sums: &mut [__m256d; 4], others: &[__m256d; 4]) {
+        for (sum, other) in sums.iter_mut().zip(others) {
+            // SAFETY: as the type says.
+            *sum = unsafe { _mm256_add_pd(*sum, *other) };
+        }
+    }
+
+    #[inline(always)]
+    fn parts(sums: &[__m256d; 4]) -> [[f64; LANES]; 2] {
+        let mut high = [0.0; LANES];
+        for (places, sum) in high.chunks_exact_mut(4).zip(sums) {
+            // SAFETY: as the type says, and a chunk of four f64 is a register.
+            unsafe { _mm256_storeu_pd(places.as_mut_ptr(), *sum) };
+        }
+        [high, [0.0; LANES]]
+    }
+
+    #[inline(always)]
+    fn join_lanes(sums: &[__m256d; 4]) -> CompensatedSum {
+        // SAFETY: as the type says.
+        let high = unsafe {
+            let four = _mm256_add_pd(_mm256_add_pd(sums[0], sums[2]), _mm256_add_pd(sums[1], sums[3]));
+            let two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd::<1>(four));
+            _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+        };
+        CompensatedSum { high, low: 0.0 }
+    }
+}
+
+vector_of_registers! {
+    /// Sixteen f64.
+    ///
+    /// SAFETY of all that is below: as that of [`F32x16`].
+    F64x16([__m256d; 4], 4 lanes of f64, for Avx2);
+    constant(number) => _mm256_set1_pd(number);
+    load(numbers) => _mm256_loadu_pd(numbers.as_ptr());
+    store(register, places) => _mm256_storeu_pd(places.as_mut_ptr(), register);
+    first(register) => _mm256_cvtsd_f64(register);
+    plus(a, b) => _mm256_add_pd(a, b);
+    minus(a, b) => _mm256_sub_pd(a, b);
+    times(a, b) => _mm256_mul_pd(a, b);
+    over(a, b) => _mm256_div_pd(a, b);
+    times_plus(a, b, c) => _mm256_fmadd_pd(a, b, c);
+    greater_or_second(a, b) => _mm256_max_pd(a, b);
+    zero_where_less(a, x, y) => _mm256_andnot_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(x, y), a);
+    zero_where_equal(a, x, y) => _mm256_andnot_pd(_mm256_cmp_pd::<_CMP_EQ_OQ>(x, y), a);
+    one_where_equal(x, y) => _mm256_and_pd(_mm256_cmp_pd::<_CMP_EQ_OQ>(x, y), _mm256_set1_pd(1.0));
+    kept_in(a, lanes, b) => {
+        let bits = _mm256_setr_epi64x(1, 2, 4, 8);
+        let kept = _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(i64::from(lanes)), bits), bits);
+        _mm256_blendv_pd(b, a, _mm256_castsi256_pd(kept))
+    };
+    lanes_at_least(a, b) => _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_GE_OQ>(a, b));
+    lanes_of_nan(a) => _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_UNORD_Q>(a, a));
+    power_of_two(a) => _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(a)));
+
+    compensated_sums!(Avx2);
+    permuted_in_memory!();
+}

@@ -1,0 +1,247 @@
+//! Sixteen numbers that go through the same arithmetic at once.
+//!
+//! What the row kernels do to a chunk of logits is written once, over [`Vector`], and for each machine there is one
+//! of f32 and one of f64, made of as many registers as it takes. All of them give the same bits, as long as they fuse
+//! products with sums or all do not.
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
+pub(super) mod baseline;
+mod one;
+mod registers;
+
+pub use one::One;
+
+use super::compensated::CompensatedSum;
+use super::instruction_set::Machine;
+use super::real::Real;
+
+/// Numbers in a vector, and accumulators of a row: one register of f32 on the widest machine.
+pub const LANES: usize = 16;
+
+/// Numbers, one or many, in the arithmetic of one machine.
+///
+/// Sealed, as all that `Real` stands on: it lives in a private module.
+pub trait Arithmetic: Copy {
+    /// What they are.
+    type Number: Real;
+
+    /// This number, as often as `self` has numbers.
+    fn constant(self, number: Self::Number) -> Self;
+
+    /// self + other.
+    fn plus(self, other: Self) -> Self;
+
+    /// self − other.
+    fn minus(self, other: Self) -> Self;
+
+    /// self · factor.
+    fn times(self, factor: Self) -> Self;
+
+    /// self · factor + addend, rounded once where the machine fuses the two.
+    fn times_plus(self, factor: Self, addend: Self) -> Self;
+
+    /// The bound where self is less, otherwise self, also where that is NaN.
+    fn at_least(self, bound: Self) -> Self;
+
+    /// 0 where x is less than the bound, otherwise self.
+    fn zero_where_less(self, x: Self, bound: Self) -> Self;
+
+    /// [`Real::power_of_two`].
+    fn power_of_two(self) -> Self;
+}
+
+/// [`LANES`] numbers. That there is one proves that the machine has the instructions for it.
+pub trait Vector: Arithmetic {
+    /// The machine that it is for.
+    type Machine: Machine;
+    /// Running sums of vectors, lane by lane, more exact than their numbers.
+    type Sums: Copy;
+
+    /// The same number in all lanes.
+    fn splat(machine: Self::Machine, number: Self::Number) -> Self;
+
+    /// From memory.
+    fn load(machine: Self::Machine, numbers: &[Self::Number; LANES]) -> Self;
+
+    /// To memory.
+    fn store(self, places: &mut [Self::Number; LANES]);
+
+    /// The number in lane 0.
+    fn first(self) -> Self::Number;
+
+    /// self / divisor.
+    fn over(self, divisor: Self) -> Self;
+
+    /// The other where that is greater, otherwise self: of two that are equal, or where either is NaN, self.
+    fn larger(self, other: Self) -> Self;
+
+    /// 0 where x and y are equal, otherwise self.
+    fn zero_where_equal(self, x: Self, y: Self) -> Self;
+
+    /// 1 where self and the other are equal, otherwise 0.
+    fn one_where_equal(self, other: Self) -> Self;
+
+    /// Self in the lanes whose bit is set, the other in those whose is not.
+    fn kept_in(self, lanes: u16, other: Self) -> Self;
+
+    /// The lanes in which self is at least the bound, a bit for each.
+    fn lanes_at_least(self, bound: Self) -> u16;
+
+    /// The lanes that hold a NaN, a bit for each.
+    fn lanes_of_nan(self) -> u16;
+
+    /// The numbers of the lanes that each place names, of which the lowest four bits count.
+    fn permuted(self, places: &[u32; LANES]) -> Self;
+
+    /// Sums of nothing.
+    fn no_sums(machine: Self::Machine) -> Self::Sums;
+
+    /// Adds each lane to its sum.
+    fn add_to(self, sums: &mut Self::Sums);
+
+    /// Adds sums to others, lane by lane.
+    fn join(sums: &mut Self::Sums, others: &Self::Sums);
+
+    /// Each lane's sum, in two parts.
+    fn parts(sums: &Self::Sums) -> [[f64; LANES]; 2];
+
+    /// The sum of all lanes: each of the upper half joins the one half of them below, until one is left.
+    #[inline(always)]
+    fn join_lanes(sums: &Self::Sums) -> CompensatedSum {
+        let [mut high, mut low] = Self::parts(sums);
+        let mut width = LANES;
+        while width > 1 {
+            width /= 2;
+            for lane in 0..width {
+                let (other_high, other_low) = (high[lane + width], low[lane + width]);
+                Self::Number::join(&mut high[lane], &mut low[lane], other_high, other_low);
+            }
+        }
+        CompensatedSum { high: high[0], low: low[0] }
+    }
+
+    /// What each run of so many lanes, a power of two, comes to, in all of its lanes: each of the upper half of
+    /// it is joined to the one half of them below, until one is left.
+    #[inline(always)]
+    fn across(mut self, lanes: usize, join: impl Fn(Self, Self) -> Self) -> Self {
+        for (distance, places) in
+            [(8, &LANES_APART[3]), (4, &LANES_APART[2]), (2, &LANES_APART[1]), (1, &LANES_APART[0])]
+        {
+            if distance < lanes {
+                self = join(self, self.permuted(places));
+            }
+        }
+        self
+    }
+}
+
+/// a + b rounded, and what the rounding took away, exactly: as [`compensated::two_sum`](super::compensated::two_sum).
+#[inline(always)]
+fn two_sum<A: Arithmetic>(a: A, b: A) -> (A, A) {
+    let sum = a.plus(b);
+    let from_b = sum.minus(a);
+    let from_a = sum.minus(from_b);
+    (sum, a.minus(from_a).plus(b.minus(from_b)))
+}
+
+/// For each lane the one that is 1, 2, 4 or 8 lanes away in the other half of twice as many.
+const LANES_APART: [[u32; LANES]; 4] = {
+    let mut places = [[0; LANES]; 4];
+    let mut power = 0;
+    while power < 4 {
+        let mut lane = 0;
+        while lane < LANES {
+            places[power][lane] = lane as u32 ^ 1 << power;
+            lane += 1;
+        }
+        power += 1;
+    }
+    places
+};
+
+#[cfg(test)]
+mod tests {
+    use super::super::instruction_set::{InstructionSet, Task};
+    use super::*;
+
+    /// Everything that a vector does, to numbers of every kind.
+    struct Everything;
+
+    impl Task for Everything {
+        type Output = Vec<u64>;
+
+        fn run<M: Machine>(self, machine: M) -> Vec<u64> {
+            let numbers = [
+                0.0,
+                -0.0,
+                1.0,
+                -1.0,
+                2.5,
+                -87.0,
+                1e-30,
+                1e30,
+                f32::INFINITY,
+                f32::NEG_INFINITY,
+                f32::NAN,
+                3.0,
+                -3.0,
+                0.1,
+                f32::MIN_POSITIVE,
+                f32::MAX,
+            ];
+            let mut rotated = numbers;
+            let mut bits = Vec::new();
+            for _ in 0..LANES {
+                rotated.rotate_left(1);
+                let (x, y) = (M::F32::load(machine, &numbers), M::F32::load(machine, &rotated));
+                let half = M::F32::splat(machine, 0.5);
+                let places = std::array::from_fn(|lane| (lane * 7 + 3) as u32);
+                for vector in [
+                    x.plus(y),
+                    x.minus(y),
+                    x.times(y),
+                    x.over(y),
+                    x.at_least(y),
+                    half.zero_where_less(x, y),
+                    x.larger(y),
+                    half.zero_where_equal(x, y),
+                    x.one_where_equal(y),
+                    x.kept_in(0b1010_0000_1111_0101, y),
+                    x.permuted(&places),
+                    x.constant(3.5),
+                    y.across(4, Vector::larger),
+                    y.across(16, Arithmetic::plus),
+                ] {
+                    let mut stored = [0.0; LANES];
+                    vector.store(&mut stored);
+                    // Which NaN an operation gives is the machine's affair.
+                    bits.extend(stored.map(|x| u64::from(if x.is_nan() { 1 } else { x.to_bits() })));
+                }
+                bits.extend([u64::from(x.lanes_at_least(y)), u64::from(y.lanes_of_nan())]);
+                bits.push(u64::from(
+                    M::F32::load(machine, &[12_582_912.0 + 130.0; LANES]).power_of_two().first().to_bits(),
+                ));
+                let mut sums = M::F32::no_sums(machine);
+                let mut others = M::F32::no_sums(machine);
+                half.add_to(&mut sums);
+                M::F32::splat(machine, 1e-9).add_to(&mut sums);
+                x.kept_in(0b111, half).add_to(&mut others);
+                M::F32::join(&mut sums, &others);
+                bits.extend(M::F32::parts(&sums)[0].map(f64::to_bits));
+                bits.push(M::F32::join_lanes(&sums).high.to_bits());
+            }
+            bits
+        }
+    }
+
+    #[test]
+    fn every_machine_does_the_same() {
+        let answers: Vec<_> = InstructionSet::all().into_iter().map(|set| set.run(Everything)).collect();
+        for answer in &answers[1..] {
+            assert!(*answer == answers[0]);
+        }
+    }
+}
