@@ -1,0 +1,215 @@
+//! What is measured: an operation over a batch of one type, with the bytes that it cannot do without.
+
+use wgpu_softmax::{Dtype, Op, Output};
+
+use crate::args::{Batch, Bench, MEASURED, Preset};
+
+/// One operation over one batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Case {
+    pub op: Op,
+    pub batch: Batch,
+    pub dtype: Dtype,
+}
+
+/// What a machine's memory allows, by how much is read and how much is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// As much is written as is read.
+    Copy,
+    /// Next to nothing is written.
+    Read,
+    /// Next to nothing is read.
+    Fill,
+}
+
+impl Limit {
+    pub fn name(self) -> &'static str {
+        match self {
+            Limit::Copy => "copy",
+            Limit::Read => "read",
+            Limit::Fill => "fill",
+        }
+    }
+}
+
+impl Case {
+    /// The operation as runners and JSON lines spell it.
+    pub fn name(&self) -> &'static str {
+        let found = MEASURED.iter().find(|(op, _)| *op == self.op);
+        found.map_or(self.op.name(), |(_, underscored)| underscored)
+    }
+
+    /// N·K.
+    pub fn logits(&self) -> usize {
+        self.batch.rows * self.batch.classes
+    }
+
+    /// Elements of the result for each row.
+    pub fn result_width(&self) -> usize {
+        let classes = self.batch.classes;
+        match self.op.output() {
+            Output::PerElement => classes,
+            Output::PerPair => classes * classes,
+            Output::PerRow | Output::TwoPerRow => 1,
+        }
+    }
+
+    pub fn results(&self) -> usize {
+        self.batch.rows * self.result_width()
+    }
+
+    /// Bytes that have to be read: logits, an operand of their size, labels of four bytes.
+    pub fn read_bytes(&self) -> u64 {
+        let inputs = if self.op.operand().is_some() { 2 } else { 1 };
+        let labels = if self.op.is_loss() { 4 * self.batch.rows as u64 } else { 0 };
+        inputs * self.logits() as u64 * self.dtype.bytes() + labels
+    }
+
+    /// Bytes that have to be written: the result, and a loss in f32 for each row beside its gradient.
+    pub fn written_bytes(&self) -> u64 {
+        let losses = 4 * self.batch.rows as u64;
+        match self.op {
+            Op::CrossEntropy => losses,
+            Op::CrossEntropyGradient => self.results() as u64 * self.dtype.bytes() + losses,
+            _ => self.results() as u64 * self.dtype.bytes(),
+        }
+    }
+
+    /// Every byte that has to be moved, once.
+    pub fn bytes(&self) -> u64 {
+        self.read_bytes() + self.written_bytes()
+    }
+
+    /// What it can at best be as fast as.
+    pub fn limit(&self) -> Limit {
+        match self.op.output() {
+            Output::PerElement => Limit::Copy,
+            Output::PerRow | Output::TwoPerRow => Limit::Read,
+            Output::PerPair => Limit::Fill,
+        }
+    }
+}
+
+/// The operations that are measured where none are named.
+const USUAL: [Op; 7] = [
+    Op::Softmax,
+    Op::LogSoftmax,
+    Op::LogSumExp,
+    Op::CrossEntropy,
+    Op::CrossEntropyGradient,
+    Op::Vjp,
+    Op::Jacobian,
+];
+
+/// What a run goes through.
+#[derive(Debug)]
+pub struct Agenda {
+    pub cases: Vec<Case>,
+    /// How long each is timed, in each way.
+    pub seconds: f64,
+    /// When to stop, and leave the rest out.
+    pub most_seconds: f64,
+}
+
+impl Agenda {
+    /// What the command line asks for.
+    pub fn of(asked: &Bench) -> Agenda {
+        let preset = asked.preset.unwrap_or(Preset::Quick);
+        let named = asked.shapes.is_some() || asked.jac_shapes.is_some();
+        let (seconds, most_seconds) = match preset {
+            _ if named => (0.2, f64::INFINITY),
+            Preset::Quick => (0.02, 50.0),
+            Preset::Full => (0.03, 270.0),
+        };
+        let dtypes = asked.dtypes.clone().unwrap_or_else(|| match preset {
+            Preset::Full if !named => vec![Dtype::F32, Dtype::F16],
+            _ => vec![Dtype::F32],
+        });
+        let lists = match preset {
+            _ if named => {
+                let shapes = asked.shapes.clone().unwrap_or_default();
+                let pairs = asked.jac_shapes.clone().or_else(|| asked.ops.as_ref().and(asked.shapes.clone()));
+                vec![Shapes { rows: shapes, pairs: pairs.unwrap_or_default(), ops: None }]
+            }
+            Preset::Quick => quick(),
+            Preset::Full => full(),
+        };
+        let mut cases = Vec::new();
+        for Shapes { rows, pairs, ops } in &lists {
+            let ops = asked.ops.as_deref().or(*ops).unwrap_or(&USUAL);
+            for &dtype in &dtypes {
+                for &op in ops {
+                    let batches = if op.output() == Output::PerPair { pairs } else { rows };
+                    cases.extend(batches.iter().map(|&batch| Case { op, batch, dtype }));
+                }
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        cases.retain(|case| seen.insert(*case));
+        let seconds = asked.seconds.unwrap_or(seconds);
+        Agenda { cases, seconds, most_seconds: if named { f64::INFINITY } else { most_seconds } }
+    }
+}
+
+/// Batches for operations on rows, batches for Jacobians, and which operations where that is not all usual ones.
+struct Shapes {
+    rows: Vec<Batch>,
+    pairs: Vec<Batch>,
+    ops: Option<&'static [Op]>,
+}
+
+fn batches(shapes: &[(usize, usize)]) -> Vec<Batch> {
+    shapes.iter().map(|&(rows, classes)| Batch { rows, classes }).collect()
+}
+
+/// Batches of these lengths with about so many logits.
+fn of_logits(logits: usize, lengths: &[usize]) -> Vec<Batch> {
+    lengths.iter().map(|&classes| Batch { rows: (logits / classes).max(1), classes }).collect()
+}
+
+fn quick() -> Vec<Shapes> {
+    const FEW: [Op; 3] = [Op::Softmax, Op::LogSumExp, Op::CrossEntropyGradient];
+    vec![
+        Shapes {
+            rows: batches(&[(65_536, 32), (4096, 1000), (64, 50_257)]),
+            pairs: batches(&[(4096, 10), (256, 100)]),
+            ops: None,
+        },
+        Shapes { rows: of_logits(1 << 15, &[4, 32, 1024, 32_768]), pairs: Vec::new(), ops: Some(&FEW) },
+        Shapes { rows: of_logits(1 << 20, &[4, 128, 4096]), pairs: Vec::new(), ops: Some(&FEW) },
+    ]
+}
+
+/// Row lengths on both sides of every place where a kernel or its geometry changes.
+const LENGTHS: [usize; 38] = [
+    2, 3, 4, 5, 7, 8, 10, 16, 17, 31, 32, 33, 63, 64, 100, 127, 128, 129, 255, 256, 257, 512, 1000, 1023,
+    1024, 1025, 2048, 4096, 4097, 8192, 16_384, 16_385, 32_768, 50_257, 65_536, 128_256, 262_144, 1_000_000,
+];
+
+const SOME_LENGTHS: [usize; 12] = [2, 4, 10, 32, 100, 128, 1000, 4096, 16_384, 65_536, 262_144, 1_000_000];
+
+fn full() -> Vec<Shapes> {
+    const SOFTMAX: [Op; 1] = [Op::Softmax];
+    let mut lists = vec![Shapes {
+        rows: of_logits(1 << 26, &LENGTHS),
+        pairs: batches(&[
+            (1 << 20, 4),
+            (65_536, 10),
+            (65_536, 33),
+            (16_384, 100),
+            (4096, 128),
+            (1024, 512),
+            (256, 1000),
+            (16, 4096),
+        ]),
+        ops: None,
+    }];
+    for logits in [10, 14, 18, 20, 22, 24] {
+        let lengths: Vec<usize> =
+            SOME_LENGTHS.into_iter().filter(|&classes| classes <= 1 << logits).collect();
+        let rows = of_logits(1 << logits, &lengths);
+        lists.push(Shapes { rows, pairs: Vec::new(), ops: Some(&SOFTMAX) });
+    }
+    lists
+}

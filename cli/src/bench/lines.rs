@@ -1,0 +1,154 @@
+//! Answering as a runner of a comparison with other libraries: one JSON object a case, on data that depends on the shape
+//! alone.
+//!
+//! The protocol is that of the comparison, so that a line of ours lies beside a line of theirs: normal logits seeded by
+//! the shape, the same input and the same result each time, two calls to warm up, errors against f64 on about two
+//! million elements of rows at even distances.
+
+use rayon::ThreadPoolBuilder;
+use serde::Serialize;
+use wgpu_softmax::{Cpu, Dtype, Op, Output};
+
+use super::cases::Case;
+use super::clock::{Budget, Timing};
+use super::data::{self, Random};
+use super::host::{Judge, Memory, Threads, errors_of_one_call, time_one_call};
+use super::judge::{Errors, MOST_JUDGED};
+use super::note_wrong;
+use crate::args::{Batch, Bench, Mode};
+use crate::failure::{Failure, Outcome};
+use crate::output::{note, print};
+use crate::report::json_line;
+
+/// A line of the protocol.
+#[derive(Debug, Serialize)]
+struct Line {
+    peer: &'static str,
+    op: &'static str,
+    n: usize,
+    k: usize,
+    threads: usize,
+    mode: &'static str,
+    median_s: f64,
+    min_s: f64,
+    reps: usize,
+    gb_per_s: f64,
+    max_rel_err_vs_f64: f64,
+    max_abs_err_vs_f64: f64,
+}
+
+/// Measures every case that the protocol's flags name.
+pub fn run(asked: &Bench, mode: Mode) -> Outcome {
+    let threads = threads(asked)?;
+    let mut wrong = 0;
+    for case in cases(asked) {
+        let mut memory = memory(&case);
+        let budget = Budget { seconds: asked.seconds.unwrap_or(1.0), repeats: None, cold: false };
+        let judge = Judge::of(&case, memory.of_turn(&case, 0).0, MOST_JUDGED);
+        let measured = match mode {
+            Mode::Cpu => threads.run(|| {
+                let cpu = Cpu::new();
+                let errors = errors_of_one_call(&cpu, &case, &mut memory, &judge)?;
+                if !errors.are_tolerable() {
+                    return Ok((errors, None));
+                }
+                time_one_call(&cpu, &case, &mut memory, &budget).map(|timing| (errors, Some(timing)))
+            }),
+            Mode::GpuResident | Mode::GpuE2e => {
+                return Err(Failure::Usage("only --mode cpu is there yet".into()));
+            }
+        };
+        match measured {
+            Ok((errors, Some(timing))) => print(line(&case, &threads, mode, &timing, &errors).as_bytes())?,
+            Ok((errors, None)) => {
+                note_wrong(&case, "this runner", &errors);
+                wrong += 1;
+            }
+            // What one case cannot do, the others may.
+            Err(error) => {
+                note(&format!("{} {}x{}: {error}", case.name(), case.batch.rows, case.batch.classes))
+            }
+        }
+    }
+    super::verdict(wrong)
+}
+
+fn line(case: &Case, threads: &Threads, mode: Mode, timing: &Timing, errors: &Errors) -> String {
+    json_line(&Line {
+        peer: "ours",
+        op: case.name(),
+        n: case.batch.rows,
+        k: case.batch.classes,
+        threads: threads.count(),
+        mode: match mode {
+            Mode::Cpu => "cpu",
+            Mode::GpuResident => "gpu-resident",
+            Mode::GpuE2e => "gpu-e2e",
+        },
+        median_s: timing.median,
+        min_s: timing.min,
+        reps: timing.repeats,
+        gb_per_s: case.bytes() as f64 / timing.median / 1e9,
+        max_rel_err_vs_f64: errors.relative.min(1e308),
+        max_abs_err_vs_f64: errors.absolute.min(1e308),
+    })
+}
+
+/// As many threads as a caller of the library would have: rayon's own, or none beside the caller's.
+fn threads(asked: &Bench) -> Outcome<Threads> {
+    match asked.threads {
+        Some(1) => Threads::one(),
+        Some(threads) => {
+            let built = ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
+            built.map_err(|error| Failure::Device(format!("cannot start {threads} threads: {error}")))?;
+            Ok(Threads::All)
+        }
+        None => Ok(Threads::All),
+    }
+}
+
+/// Operations on rows first, shape by shape; then the Jacobians.
+fn cases(asked: &Bench) -> Vec<Case> {
+    const ALL: [Op; 5] = [Op::Softmax, Op::LogSoftmax, Op::LogSumExp, Op::CrossEntropy, Op::Jacobian];
+    let ops = asked.ops.as_deref().unwrap_or(&ALL);
+    let default = |rows, classes| vec![Batch { rows, classes }];
+    let shapes = asked.shapes.clone().unwrap_or_else(|| default(65_536, 32));
+    let pairs = asked.jac_shapes.clone().unwrap_or_else(|| default(1024, 100));
+    let of = |batches: Vec<Batch>, in_pairs: bool| {
+        let of_batch = move |batch| {
+            let ops = ops.iter().filter(move |op| (op.output() == Output::PerPair) == in_pairs);
+            ops.map(move |&op| Case { op, batch, dtype: Dtype::F32 })
+        };
+        batches.into_iter().flat_map(of_batch).collect::<Vec<_>>()
+    };
+    [of(shapes, false), of(pairs, true)].concat()
+}
+
+/// The protocol's data, and memory for one result.
+fn memory(case: &Case) -> Memory<f32> {
+    let logits = logits(case.batch);
+    let operand = match case.op.operand() {
+        Some(_) => logits.iter().rev().copied().collect(),
+        None => Vec::new(),
+    };
+    let result = vec![1.0; if case.op.is_loss() { 0 } else { case.results() }];
+    Memory {
+        logits,
+        operand,
+        labels: data::labels(case.batch.rows, case.batch.classes),
+        result,
+        in_turns: false,
+    }
+}
+
+/// Normal logits seeded by the shape.
+fn logits(batch: Batch) -> Vec<f32> {
+    let mut random = Random((batch.rows as u64) << 32 ^ batch.classes as u64);
+    let count = batch.rows * batch.classes;
+    let mut logits = Vec::with_capacity(count + 1);
+    while logits.len() < count {
+        logits.extend(random.pair());
+    }
+    logits.truncate(count);
+    logits
+}
