@@ -146,7 +146,7 @@ impl Shader {
                 return [self.entry.source, part!("shared/parameters.wgsl"), labels, weights].join("\n");
             }
             Role::RowValues => return [self.entry.source, part!("shared/parameters.wgsl")].join("\n"),
-            Role::Copy | Role::Fill | Role::Read => return self.entry.source.to_string(),
+            Role::Copy | Role::Fill | Role::Load => return self.entry.source.to_string(),
             _ => {}
         }
         let mut parts = vec![self.entry.source, part!("shared/parameters.wgsl"), part!("shared/row.wgsl")];
@@ -377,7 +377,7 @@ impl Shader {
         let mut name = self.entry.name.to_string();
         match self.entry.role {
             Role::Labels if self.class_weights => return format!("{name}.class_weights"),
-            Role::Labels | Role::RowValues | Role::Copy | Role::Fill | Role::Read => return name,
+            Role::Labels | Role::RowValues | Role::Copy | Role::Fill | Role::Load => return name,
             Role::Check => {}
             Role::Statistics => name.extend(Sums::of(self.op).name().map(|sums| format!(".{sums}"))),
             // The Jacobian of softmax is symmetric: one text for both products with it.
@@ -468,7 +468,7 @@ fn every_shader() -> Vec<Shader> {
     {
         let pairs = op.output() == Output::PerPair;
         let pointless = match entry.role {
-            Role::Check | Role::Copy | Role::Fill | Role::Read => op != Op::Softmax,
+            Role::Check | Role::Copy | Role::Fill | Role::Load => op != Op::Softmax,
             Role::Labels | Role::RowValues => op != Op::CrossEntropy,
             Role::Statistics => pairs,
             Role::Whole | Role::Write => pairs != (entry.name == crate::kernels::jacobian::ENTRY.name),

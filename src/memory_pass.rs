@@ -7,7 +7,7 @@
 use std::num::NonZeroU64;
 use std::ops::Range;
 
-use crate::kernels::{Entry, Geometry, Meeting, copy, fill, read, workgroup_up_to};
+use crate::kernels::{Entry, Geometry, Meeting, copy, fill, load, workgroup_up_to};
 use crate::pipelines::binding;
 use crate::plan::{Job, Stage};
 use crate::{Capabilities, Dtype, Error, Gpu, Op, Options, Result, Rows};
@@ -97,7 +97,7 @@ impl Gpu {
             return Err(Error::SameBuffer);
         }
         let bytes = whole_vectors(from.size());
-        let lane_bytes = read::VECTORS * VECTOR;
+        let lane_bytes = load::VECTORS * VECTOR;
         let lanes =
             bytes.div_ceil(lane_bytes).next_multiple_of(u64::from(self.memory_pass_geometry().workgroup));
         let (mark, needed) = (Dtype::F32.bytes(), lanes * Dtype::F32.bytes());
@@ -105,7 +105,7 @@ impl Gpu {
             return Err(Error::BufferTooSmall { what: "marks'", needed, actual: marks.size() });
         }
         let moved = Moved { read: Some((from, bytes, lane_bytes)), written: (marks, needed, mark) };
-        self.prepare_memory_pass(&read::ENTRY, &moved)
+        self.prepare_memory_pass(&load::ENTRY, &moved)
     }
 
     fn memory_pass_geometry(&self) -> Geometry {

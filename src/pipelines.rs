@@ -53,7 +53,7 @@ pub(crate) fn storage_bindings(shader: &Shader) -> Vec<u32> {
         }
         Role::Labels => return vec![binding::OPERAND, binding::TALLY],
         Role::RowValues => return vec![binding::ROW_VALUES, binding::TALLY],
-        Role::Copy | Role::Read => return vec![binding::LOGITS, binding::RESULT],
+        Role::Copy | Role::Load => return vec![binding::LOGITS, binding::RESULT],
         Role::Fill => return vec![binding::RESULT],
         _ => {}
     }

@@ -12,7 +12,8 @@ pub(crate) mod exponential_check;
 pub(crate) mod fill;
 pub(crate) mod jacobian;
 pub(crate) mod lane_per_column;
-pub(crate) mod read;
+pub(crate) mod load;
+
 pub(crate) mod split_column_statistics;
 pub(crate) mod split_column_write;
 pub(crate) mod split_row_statistics;
@@ -88,7 +89,7 @@ pub(crate) const ENTRIES: [&Entry; 14] = [
     &exponential_check::ENTRY,
     &copy::ENTRY,
     &fill::ENTRY,
-    &read::ENTRY,
+    &load::ENTRY,
 ];
 
 /// What an entry point does, which decides on its bindings and on the shader parts it is made of.
@@ -111,13 +112,13 @@ pub(crate) enum Role {
     /// Words out.
     Fill,
     /// Words in, a word of each lane out.
-    Read,
+    Load,
 }
 
 impl Role {
     /// Whether it only moves words: neither parameters nor any part of an operation belong to it.
     pub(crate) fn moves_memory(self) -> bool {
-        matches!(self, Role::Copy | Role::Fill | Role::Read)
+        matches!(self, Role::Copy | Role::Fill | Role::Load)
     }
 }
 
@@ -198,7 +199,7 @@ pub(crate) fn geometries(entry: &Entry) -> Vec<Geometry> {
         "split_row_statistics" | "split_row_write" => {
             shared.map(|meeting| of(256, 256, None, meeting)).to_vec()
         }
-        "copy" | "fill" | "read" => vec![of(256, 1, None, Meeting::Alone)],
+        "copy" | "fill" | "load" => vec![of(256, 1, None, Meeting::Alone)],
         _ => vec![of(64, 1, None, Meeting::Alone)],
     }
 }

@@ -119,3 +119,14 @@ pub enum Mode {
     /// From host memory to host memory.
     GpuE2e,
 }
+
+impl Mode {
+    /// The word for it, on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Cpu => "cpu",
+            Mode::GpuResident => "gpu-resident",
+            Mode::GpuE2e => "gpu-e2e",
+        }
+    }
+}

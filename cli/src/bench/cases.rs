@@ -1,7 +1,10 @@
 //! What is measured: an operation over a batch of one type, with the bytes that it cannot do without.
 
+use std::collections::HashSet;
+
 use wgpu_softmax::{Dtype, Op, Output};
 
+use super::judge::MOST_JUDGED;
 use crate::args::{Batch, Bench, MEASURED, Preset};
 
 /// One operation over one batch.
@@ -105,7 +108,14 @@ const USUAL: [Op; 7] = [
 /// What a run goes through.
 #[derive(Debug)]
 pub struct Agenda {
+    /// Grouped by type.
     pub cases: Vec<Case>,
+    /// Larger ones stay on the devices: neither the CPU nor the way to a device is timed with them.
+    pub most_logits_on_host: usize,
+    /// Larger ones are no work for the textbook.
+    pub most_elements_of_textbook: usize,
+    /// As many elements of a result are judged.
+    pub most_judged: usize,
     /// How long each is timed, in each way.
     pub seconds: f64,
     /// When to stop, and leave the rest out.
@@ -130,25 +140,33 @@ impl Agenda {
             _ if named => {
                 let shapes = asked.shapes.clone().unwrap_or_default();
                 let pairs = asked.jac_shapes.clone().or_else(|| asked.ops.as_ref().and(asked.shapes.clone()));
-                vec![Shapes { rows: shapes, pairs: pairs.unwrap_or_default(), ops: None }]
+                vec![Shapes { rows: shapes, pairs: pairs.unwrap_or_default(), ops: None, only_f32: false }]
             }
             Preset::Quick => quick(),
             Preset::Full => full(),
         };
         let mut cases = Vec::new();
-        for Shapes { rows, pairs, ops } in &lists {
-            let ops = asked.ops.as_deref().or(*ops).unwrap_or(&USUAL);
-            for &dtype in &dtypes {
-                for &op in ops {
+        for &dtype in &dtypes {
+            for Shapes { rows, pairs, ops, only_f32 } in &lists {
+                if *only_f32 && dtype != Dtype::F32 && asked.dtypes.is_none() {
+                    continue;
+                }
+                for &op in asked.ops.as_deref().or(*ops).unwrap_or(&USUAL) {
                     let batches = if op.output() == Output::PerPair { pairs } else { rows };
                     cases.extend(batches.iter().map(|&batch| Case { op, batch, dtype }));
                 }
             }
         }
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         cases.retain(|case| seen.insert(*case));
-        let seconds = asked.seconds.unwrap_or(seconds);
-        Agenda { cases, seconds, most_seconds: if named { f64::INFINITY } else { most_seconds } }
+        Agenda {
+            cases,
+            seconds: asked.seconds.unwrap_or(seconds),
+            most_seconds: if named { f64::INFINITY } else { most_seconds },
+            most_logits_on_host: if named { usize::MAX } else { 1 << 24 },
+            most_elements_of_textbook: if named { 1 << 24 } else { 1 << 20 },
+            most_judged: if named { MOST_JUDGED } else { MOST_JUDGED / 8 },
+        }
     }
 }
 
@@ -157,6 +175,8 @@ struct Shapes {
     rows: Vec<Batch>,
     pairs: Vec<Batch>,
     ops: Option<&'static [Op]>,
+    /// For the picture alone.
+    only_f32: bool,
 }
 
 fn batches(shapes: &[(usize, usize)]) -> Vec<Batch> {
@@ -172,12 +192,23 @@ fn quick() -> Vec<Shapes> {
     const FEW: [Op; 3] = [Op::Softmax, Op::LogSumExp, Op::CrossEntropyGradient];
     vec![
         Shapes {
-            rows: batches(&[(65_536, 32), (4096, 1000), (64, 50_257)]),
+            rows: batches(&[(16_384, 32), (1024, 1000), (16, 50_257)]),
             pairs: batches(&[(4096, 10), (256, 100)]),
             ops: None,
+            only_f32: false,
         },
-        Shapes { rows: of_logits(1 << 15, &[4, 32, 1024, 32_768]), pairs: Vec::new(), ops: Some(&FEW) },
-        Shapes { rows: of_logits(1 << 20, &[4, 128, 4096]), pairs: Vec::new(), ops: Some(&FEW) },
+        Shapes {
+            rows: of_logits(1 << 14, &[4, 32, 1000, 16_384]),
+            pairs: Vec::new(),
+            ops: Some(&FEW),
+            only_f32: true,
+        },
+        Shapes {
+            rows: of_logits(1 << 19, &[4, 32, 1000, 16_384]),
+            pairs: Vec::new(),
+            ops: Some(&FEW),
+            only_f32: true,
+        },
     ]
 }
 
@@ -204,12 +235,15 @@ fn full() -> Vec<Shapes> {
             (16, 4096),
         ]),
         ops: None,
+        only_f32: false,
     }];
     for logits in [10, 14, 18, 20, 22, 24] {
         let lengths: Vec<usize> =
             SOME_LENGTHS.into_iter().filter(|&classes| classes <= 1 << logits).collect();
         let rows = of_logits(1 << logits, &lengths);
-        lists.push(Shapes { rows, pairs: Vec::new(), ops: Some(&SOFTMAX) });
+        lists.push(Shapes { rows, pairs: Vec::new(), ops: Some(&SOFTMAX), only_f32: true });
     }
+    let some = of_logits(1 << 22, &[4, 10, 128, 1000, 4096, 50_257, 262_144]);
+    lists.push(Shapes { rows: some, pairs: Vec::new(), ops: None, only_f32: true });
     lists
 }

@@ -84,6 +84,15 @@ impl Timing {
     }
 }
 
+impl Timing {
+    /// Of so many times as much work.
+    pub fn scaled(self, factor: f64) -> Timing {
+        let Timing { median, min, quartiles, repeats } = self;
+        let quartiles = quartiles.map(|time| factor * time);
+        Timing { median: factor * median, min: factor * min, quartiles, repeats }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ use crate::failure::{Failure, Outcome};
 pub const ROTATED: u64 = 512 << 20;
 
 /// However small they are.
-const MOST_REGIONS: u64 = 64;
+pub const MOST_REGIONS: u64 = 64;
 
 /// How many inputs and results take turns.
 pub fn turns(case: &Case) -> usize {
@@ -141,7 +141,8 @@ impl Judge {
         }
     }
 
-    pub fn rows(&self) -> usize {
+    /// The rows that are judged.
+    pub fn rows(&self) -> &[usize] {
         self.result.rows()
     }
 

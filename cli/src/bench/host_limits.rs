@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::cases::{Case, Limit};
 use super::clock::{Budget, Timing, seconds};
 use super::data::Regions;
-use super::host::{ROTATED, Threads};
+use super::host::{MOST_REGIONS, ROTATED, Threads};
 use wgpu_softmax::Dtype;
 
 /// Limits measured so far, and the memory they are measured on.
@@ -31,7 +31,7 @@ impl HostLimits {
         }
         // A copy moves each of its words twice.
         let words = (bytes / if limit == Limit::Copy { 16 } else { 8 }).max(1) as usize;
-        let count = ROTATED.div_ceil(bytes.max(1)).clamp(1, 64) as usize;
+        let count = ROTATED.div_ceil(bytes.max(1)).clamp(1, MOST_REGIONS) as usize;
         let regions = Regions::new(words, Dtype::F64, count);
         let grow = |memory: &mut Vec<u64>| {
             if memory.len() < regions.elements() {

@@ -78,8 +78,8 @@ impl Truth {
     }
 
     /// Rows that are judged.
-    pub fn rows(&self) -> usize {
-        self.rows.len()
+    pub fn rows(&self) -> &[usize] {
+        &self.rows
     }
 
     /// How far a result is from it, of which `found` tells any element: NaN for one that is missing.
@@ -232,7 +232,7 @@ mod tests {
     fn right_results_are_tolerable_and_wrong_ones_are_not() {
         for (op, _) in MEASURED {
             let (truth, result) = right(op);
-            assert_eq!(truth.rows(), 37);
+            assert_eq!(truth.rows().len(), 37);
             let errors = truth.errors(|place| result[place]);
             assert!(errors.are_tolerable(), "{op}: {errors:?}");
             // The largest element of some row, a little off; lost; in the place of its neighbour; missing.

@@ -7,15 +7,17 @@
 
 use rayon::ThreadPoolBuilder;
 use serde::Serialize;
-use wgpu_softmax::{Cpu, Dtype, Op, Output};
+use wgpu_softmax::{Cpu, Device, Dtype, Op, Output, Result};
 
+use super::adapter::{Adapter, DeviceMemory, Way};
 use super::cases::Case;
 use super::clock::{Budget, Timing};
 use super::data::{self, Random};
 use super::host::{Judge, Memory, Threads, errors_of_one_call, time_one_call};
 use super::judge::{Errors, MOST_JUDGED};
-use super::note_wrong;
-use crate::args::{Batch, Bench, Mode};
+use super::one_call::OneCall;
+use super::{described, note_wrong, verdict, verified_then_timed};
+use crate::args::{Batch, Bench, Measured, Mode};
 use crate::failure::{Failure, Outcome};
 use crate::output::{note, print};
 use crate::report::json_line;
@@ -40,37 +42,74 @@ struct Line {
 /// Measures every case that the protocol's flags name.
 pub fn run(asked: &Bench, mode: Mode) -> Outcome {
     let threads = threads(asked)?;
+    let adapter = match mode {
+        Mode::Cpu => None,
+        Mode::GpuResident | Mode::GpuE2e => Some(Adapter::open(&device(asked)?)?),
+    };
+    let budget = Budget { seconds: asked.seconds.unwrap_or(1.0), repeats: None, cold: false };
     let mut wrong = 0;
     for case in cases(asked) {
         let mut memory = memory(&case);
-        let budget = Budget { seconds: asked.seconds.unwrap_or(1.0), repeats: None, cold: false };
         let judge = Judge::of(&case, memory.of_turn(&case, 0).0, MOST_JUDGED);
-        let measured = match mode {
-            Mode::Cpu => threads.run(|| {
-                let cpu = Cpu::new();
-                let errors = errors_of_one_call(&cpu, &case, &mut memory, &judge)?;
-                if !errors.are_tolerable() {
-                    return Ok((errors, None));
-                }
-                time_one_call(&cpu, &case, &mut memory, &budget).map(|timing| (errors, Some(timing)))
-            }),
-            Mode::GpuResident | Mode::GpuE2e => {
-                return Err(Failure::Usage("only --mode cpu is there yet".into()));
-            }
+        let measured = match &adapter {
+            None => threads.run(|| one_call(&Cpu::new(), &case, &mut memory, &judge, &budget)),
+            Some(adapter) if mode == Mode::GpuResident => resident(adapter, &case, &memory, &judge, &budget),
+            Some(adapter) => one_call(&adapter.gpu, &case, &mut memory, &judge, &budget),
         };
         match measured {
             Ok((errors, Some(timing))) => print(line(&case, &threads, mode, &timing, &errors).as_bytes())?,
             Ok((errors, None)) => {
-                note_wrong(&case, "this runner", &errors);
+                note_wrong(&case, mode.name(), &errors);
                 wrong += 1;
             }
             // What one case cannot do, the others may.
-            Err(error) => {
-                note(&format!("{} {}x{}: {error}", case.name(), case.batch.rows, case.batch.classes))
-            }
+            Err(error) => note(&format!("{} is left out: {error}", described(&case))),
         }
     }
-    super::verdict(wrong)
+    verdict(wrong)
+}
+
+/// The adapter that is asked for.
+fn device(asked: &Bench) -> Outcome<Device> {
+    match asked.devices.as_deref() {
+        None => Ok(Device::Gpu),
+        Some([Measured::Device(device)]) if *device != Device::Cpu => Ok(device.clone()),
+        Some(_) => {
+            Err(Failure::Usage("this --mode measures one adapter: give gpu or a part of its name".into()))
+        }
+    }
+}
+
+fn one_call(
+    on: &(impl OneCall + Sync),
+    case: &Case,
+    memory: &mut Memory<f32>,
+    judge: &Judge,
+    budget: &Budget,
+) -> Result<(Errors, Option<Timing>)> {
+    verified_then_timed(
+        budget,
+        memory,
+        |memory| errors_of_one_call(on, case, memory, judge),
+        |memory| time_one_call(on, case, memory, budget),
+    )
+}
+
+fn resident(
+    adapter: &Adapter,
+    case: &Case,
+    memory: &Memory<f32>,
+    judge: &Judge,
+    budget: &Budget,
+) -> Result<(Errors, Option<Timing>)> {
+    let mut device = DeviceMemory::for_cases(&adapter.gpu, std::slice::from_ref(case), memory)?;
+    device.label(&adapter.gpu, memory)?;
+    verified_then_timed(
+        budget,
+        &mut device,
+        |device| device.errors::<f32>(&adapter.gpu, case, judge),
+        |device| device.time(adapter, case, Way::Resident, budget),
+    )
 }
 
 fn line(case: &Case, threads: &Threads, mode: Mode, timing: &Timing, errors: &Errors) -> String {
@@ -80,11 +119,7 @@ fn line(case: &Case, threads: &Threads, mode: Mode, timing: &Timing, errors: &Er
         n: case.batch.rows,
         k: case.batch.classes,
         threads: threads.count(),
-        mode: match mode {
-            Mode::Cpu => "cpu",
-            Mode::GpuResident => "gpu-resident",
-            Mode::GpuE2e => "gpu-e2e",
-        },
+        mode: mode.name(),
         median_s: timing.median,
         min_s: timing.min,
         reps: timing.repeats,

@@ -7,7 +7,7 @@
 override WORKGROUP: u32 = 256u;
 
 @compute @workgroup_size(WORKGROUP)
-fn read(
+fn load(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,

@@ -6,7 +6,7 @@
 use super::{Entry, Role};
 
 pub(crate) const ENTRY: Entry =
-    Entry { name: "read", source: include_str!("../../shaders/kernels/read.wgsl"), role: Role::Read };
+    Entry { name: "load", source: include_str!("../../shaders/kernels/load.wgsl"), role: Role::Load };
 
 /// Vectors of four words that a lane reads.
 pub(crate) const VECTORS: u64 = 8;
