@@ -27,11 +27,13 @@ use data::Number;
 use host::{Judge, Memory, Threads, errors_of_one_call, time_one_call, time_reference};
 use host_limits::HostLimits;
 use judge::Errors;
-use report::{Measurement, Row};
+use report::Measurement;
+pub use report::Row;
 
 use crate::args::{Bench, Measured};
 use crate::failure::{Failure, Outcome};
-use crate::output::{note, print};
+use crate::output::{Destination, note, print};
+use crate::plot::speed;
 use crate::progress::Steps;
 use crate::report::json_line;
 
@@ -41,6 +43,12 @@ pub fn run(asked: &Bench) -> Outcome {
         return lines::run(asked, mode);
     }
     let agenda = Agenda::of(asked);
+    if agenda.cases.is_empty() {
+        return Err(Failure::Usage(
+            "there is nothing to measure: Jacobians want --jac-shapes, all else --shapes".into(),
+        ));
+    }
+    let picture = asked.plot.as_deref().map(Destination::of).transpose()?;
     let mut bench = Run {
         places: Places::open(asked)?,
         budget: Budget {
@@ -57,11 +65,6 @@ pub fn run(asked: &Bench) -> Outcome {
         steps: Steps::new("bench", agenda.cases.len() as u64),
         agenda,
     };
-    if bench.agenda.cases.is_empty() {
-        return Err(Failure::Usage(
-            "there is nothing to measure: name --shapes, or --jac-shapes for Jacobians".into(),
-        ));
-    }
     for dtype in Dtype::ALL {
         match dtype {
             Dtype::F16 => bench.measure_all::<f16>()?,
@@ -79,6 +82,15 @@ pub fn run(asked: &Bench) -> Outcome {
     }
     if !asked.json {
         print(report::tables(&bench.rows).as_bytes())?;
+    }
+    if let Some(destination) = picture {
+        match speed::picture(&bench.rows) {
+            Some(picture) => {
+                destination.write(|writer| writer.write_all(picture.as_bytes()))?;
+                note(&format!("wrote the picture to {}", destination.name()));
+            }
+            None => note("there is nothing to draw"),
+        }
     }
     verdict(bench.wrong)
 }
