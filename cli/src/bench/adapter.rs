@@ -11,9 +11,12 @@ use wgpu_softmax::{
 use super::cases::{Case, Limit};
 use super::clock::{Budget, Timing, seconds};
 use super::data::{Number, Regions};
-use super::host::{Judge, MOST_REGIONS, Memory, ROTATED, turns};
+use super::host::{Judge, Memory, turns};
 use super::judge::Errors;
 use super::stopwatch::{Stopwatch, read, submit_and_wait};
+
+/// As many operations are made ready for a case at most.
+const MOST_TURNS: usize = 64;
 
 /// What of a case's result is read back at once, in bytes.
 const READ_AT_ONCE: u64 = 64 << 20;
@@ -69,8 +72,8 @@ impl DeviceMemory {
         let in_turns = memory.in_turns;
         let most = |bytes: &dyn Fn(&Case) -> u64| cases.iter().map(bytes).max().unwrap_or(0);
         let regions = |length: usize, case: &Case| {
-            let count = if in_turns { turns(case) } else { 1 };
-            Regions::new(length, T::DTYPE, count).elements() as u64 * T::DTYPE.bytes()
+            Regions::new(length, T::DTYPE, turns_on_device(case, in_turns)).elements() as u64
+                * T::DTYPE.bytes()
         };
         let words = |bytes: u64| {
             let most = gpu.capabilities().buffer_bytes;
@@ -107,13 +110,13 @@ impl DeviceMemory {
 
     /// A case made ready for each of its turns.
     fn prepare(&self, gpu: &Gpu, case: &Case) -> Result<Vec<Prepared>> {
-        let count = if self.in_turns { turns(case) } else { 1 };
+        let count = turns_on_device(case, self.in_turns);
         (0..count).map(|turn| self.prepare_turn(gpu, case, turn)).collect()
     }
 
     fn prepare_turn(&self, gpu: &Gpu, case: &Case, turn: usize) -> Result<Prepared> {
         let dtype = case.dtype;
-        let count = if self.in_turns { turns(case) } else { 1 };
+        let count = turns_on_device(case, self.in_turns);
         let inputs = Regions::new(case.logits(), dtype, count).of_turn(turn);
         let results = Regions::new(case.results(), dtype, count).of_turn(turn);
         let part = |tensor: &'_ Tensor, elements: std::ops::Range<usize>| -> Result<std::ops::Range<u64>> {
@@ -251,11 +254,16 @@ fn time(
     }
 }
 
+/// How many inputs and results take turns: each has bindings of its own.
+fn turns_on_device(case: &Case, in_turns: bool) -> usize {
+    if in_turns { turns(case.bytes()).min(MOST_TURNS) } else { 1 }
+}
+
 /// Bytes of each turn that a limit reads and writes, and how many turns there are.
 fn limit_regions(case: &Case, limit: Limit, in_turns: bool) -> [u64; 3] {
     let whole = |bytes: u64| bytes.next_multiple_of(256).max(256);
     let bytes = case.bytes();
-    let count = if in_turns { ROTATED.div_ceil(bytes.max(1)).clamp(1, MOST_REGIONS) } else { 1 };
+    let count = turns_on_device(case, in_turns) as u64;
     match limit {
         Limit::Copy => [whole(bytes / 2), whole(bytes / 2), count],
         // A word is left for every 128 bytes, by whole workgroups of up to 256 lanes.

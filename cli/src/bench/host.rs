@@ -16,11 +16,11 @@ use crate::failure::{Failure, Outcome};
 pub const ROTATED: u64 = 512 << 20;
 
 /// However small they are.
-pub const MOST_REGIONS: u64 = 64;
+const MOST_TURNS: u64 = 1 << 14;
 
-/// How many inputs and results take turns.
-pub fn turns(case: &Case) -> usize {
-    ROTATED.div_ceil(case.bytes().max(1)).clamp(1, MOST_REGIONS) as usize
+/// How many inputs and results of so many bytes together take turns.
+pub fn turns(bytes: u64) -> usize {
+    ROTATED.div_ceil(bytes.max(1)).clamp(1, MOST_TURNS) as usize
 }
 
 /// Which threads compute.
@@ -65,18 +65,20 @@ pub struct Memory<T> {
 }
 
 impl<T: Number> Memory<T> {
-    /// Room for all `cases`, each with its turns; all of it touched, so that no page is new when it is timed.
+    /// Room for all `cases`, each with its turns, and for the results of those that are computed `here`; all of it
+    /// touched, so that no page is new when it is timed.
     ///
     /// # Errors
     /// Where there is not so much memory.
-    pub fn for_cases(cases: &[Case]) -> Outcome<Memory<T>> {
-        let most = |elements: fn(&Case) -> usize, of: fn(&Case) -> bool| {
-            let of_case = |case: &Case| Regions::new(elements(case), T::DTYPE, turns(case)).elements();
+    pub fn for_cases(cases: &[Case], here: impl Fn(&Case) -> bool) -> Outcome<Memory<T>> {
+        let most = |elements: fn(&Case) -> usize, of: &dyn Fn(&Case) -> bool| {
+            let of_case =
+                |case: &Case| Regions::new(elements(case), T::DTYPE, turns(case.bytes())).elements();
             cases.iter().filter(|case| of(case)).map(of_case).max().unwrap_or(0)
         };
-        let logits = most(Case::logits, |_| true);
-        let operand = most(Case::logits, |case| case.op.operand().is_some());
-        let result = most(Case::results, |case| !case.op.is_loss());
+        let logits = most(Case::logits, &|_| true);
+        let operand = most(Case::logits, &|case| case.op.operand().is_some());
+        let result = most(Case::results, &|case| here(case) && !case.op.is_loss());
         let bytes = (logits + operand + result) as u64 * T::DTYPE.bytes();
         let too_much = |_| {
             let gibibytes = bytes as f64 / f64::from(1u32 << 30);
@@ -103,7 +105,7 @@ impl<T: Number> Memory<T> {
 
     /// What a case is computed from at a turn, and where its result goes.
     pub fn of_turn(&mut self, case: &Case, turn: usize) -> (Inputs<'_, T>, &mut [T]) {
-        let count = if self.in_turns { turns(case) } else { 1 };
+        let count = if self.in_turns { turns(case.bytes()) } else { 1 };
         let inputs = Regions::new(case.logits(), T::DTYPE, count).of_turn(turn);
         let results = Regions::new(case.results(), T::DTYPE, count).of_turn(turn);
         let inputs = Inputs {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::cases::{Case, Limit};
 use super::clock::{Budget, Timing, seconds};
 use super::data::Regions;
-use super::host::{MOST_REGIONS, ROTATED, Threads};
+use super::host::{Threads, turns};
 use wgpu_softmax::Dtype;
 
 /// Limits measured so far, and the memory they are measured on.
@@ -31,8 +31,7 @@ impl HostLimits {
         }
         // A copy moves each of its words twice.
         let words = (bytes / if limit == Limit::Copy { 16 } else { 8 }).max(1) as usize;
-        let count = ROTATED.div_ceil(bytes.max(1)).clamp(1, MOST_REGIONS) as usize;
-        let regions = Regions::new(words, Dtype::F64, count);
+        let regions = Regions::new(words, Dtype::F64, turns(bytes));
         let grow = |memory: &mut Vec<u64>| {
             if memory.len() < regions.elements() {
                 *memory = Vec::new();
@@ -45,41 +44,56 @@ impl HostLimits {
         if limit != Limit::Read {
             grow(&mut self.to);
         }
-        let part = words.div_ceil(threads.count()).max(1);
         // Memory that is warm has to be compared with memory that is warm.
         let budget = Budget { cold: false, ..*budget };
         let (from, to) = (&self.from, &mut self.to);
-        let timing = threads.run(|| match limit {
-            Limit::Copy => better(
-                time(&budget, |turn| {
-                    let pieces = to[regions.of_turn(turn)].par_chunks_mut(part);
-                    let from = from[regions.of_turn(turn)].par_chunks(part);
-                    pieces.zip(from).for_each(|(to, from)| to.copy_from_slice(from));
-                }),
-                time(&budget, |turn| {
-                    let pieces = to[regions.of_turn(turn)].par_chunks_mut(part);
-                    let from = from[regions.of_turn(turn)].par_chunks(part);
-                    pieces.zip(from).for_each(|(to, from)| past_caches::copy(to, from));
-                }),
-            ),
-            Limit::Read => time(&budget, |turn| {
-                black_box(
-                    from[regions.of_turn(turn)].par_chunks(part).map(combined).reduce(|| 0, |a, b| a ^ b),
-                );
-            }),
-            Limit::Fill => better(
-                time(&budget, |turn| {
-                    let word = black_box(turn as u64);
-                    to[regions.of_turn(turn)].par_chunks_mut(part).for_each(|to| to.fill(word));
-                }),
-                time(&budget, |turn| {
-                    let word = black_box(turn as u64);
-                    to[regions.of_turn(turn)].par_chunks_mut(part).for_each(|to| past_caches::fill(to, word));
-                }),
-            ),
-        });
+        // Little work is done sooner by fewer threads than there are.
+        let mut parts = vec![words.div_ceil(threads.count()).max(1)];
+        if threads.count() > 1 && bytes < FEW_BYTES {
+            parts.push(words);
+        }
+        let measured =
+            parts.into_iter().map(|part| threads.run(|| time_limit(limit, from, to, regions, part, &budget)));
+        let timing = measured.reduce(better).unwrap_or_else(|| Timing::of(Vec::new()));
         self.known.insert(key, timing);
         timing
+    }
+}
+
+/// Moving this much is no work for several threads.
+const FEW_BYTES: u64 = 4 << 20;
+
+/// How long it takes to move a region's words, each thread `part` of them.
+fn time_limit(
+    limit: Limit,
+    from: &[u64],
+    to: &mut [u64],
+    regions: Regions,
+    part: usize,
+    budget: &Budget,
+) -> Timing {
+    let mut copies = |copy: fn(&mut [u64], &[u64])| {
+        time(budget, |turn| {
+            let place = regions.of_turn(turn);
+            let pieces = to[place.clone()].par_chunks_mut(part).zip(from[place].par_chunks(part));
+            pieces.for_each(|(to, from)| copy(to, from));
+        })
+    };
+    match limit {
+        Limit::Copy => better(copies(<[u64]>::copy_from_slice), copies(past_caches::copy)),
+        Limit::Read => time(budget, |turn| {
+            let pieces = from[regions.of_turn(turn)].par_chunks(part);
+            black_box(pieces.map(combined).reduce(|| 0, |one, other| one ^ other));
+        }),
+        Limit::Fill => {
+            let mut fills = |fill: fn(&mut [u64], u64)| {
+                time(budget, |turn| {
+                    let word = black_box(turn as u64);
+                    to[regions.of_turn(turn)].par_chunks_mut(part).for_each(|to| fill(to, word));
+                })
+            };
+            better(fills(<[u64]>::fill), fills(past_caches::fill))
+        }
     }
 }
 

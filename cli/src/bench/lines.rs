@@ -187,3 +187,25 @@ fn logits(batch: Batch) -> Vec<f32> {
     logits.truncate(count);
     logits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What other runners of the protocol draw.
+    #[test]
+    fn data_is_seeded_by_the_shape() {
+        let close = |found: &[f32], expected: &[f32]| {
+            let far = found.iter().zip(expected).any(|(found, expected)| (found - expected).abs() > 1e-4);
+            assert!(!far && found.len() >= expected.len(), "{found:?}");
+        };
+        let batch = |rows, classes| Batch { rows, classes };
+        close(&logits(batch(3, 5)), &[1.1530448, -5.441699, -2.419305, -2.5181518, -6.9531636, -0.7128691]);
+        assert_eq!(logits(batch(3, 5)).len(), 15);
+        close(&logits(batch(65_536, 32)), &[-3.0276666, 6.7338433, -3.6060297, -1.8280302]);
+        close(&logits(batch(1, 1_000_000))[999_999..], &[3.2844896]);
+        assert_eq!(data::labels(3, 5), [1, 1, 2]);
+        assert_eq!(data::labels(65_536, 32)[..3], [28, 9, 4]);
+        assert_eq!(data::labels(1, 1_000_000), [995_613]);
+    }
+}

@@ -92,6 +92,9 @@ pub fn run(asked: &Bench) -> Outcome {
             None => note("there is nothing to draw"),
         }
     }
+    if bench.rows.is_empty() && bench.wrong == 0 {
+        return Err(Failure::Device("nothing of this could be measured".into()));
+    }
     verdict(bench.wrong)
 }
 
@@ -153,10 +156,14 @@ impl Run {
         if cases.is_empty() {
             return Ok(());
         }
-        let mut memory = Memory::<T>::for_cases(&cases)?;
+        let mut memory = Memory::<T>::for_cases(&cases, |case| self.is_for_host(case))?;
         let adapters = std::mem::take(&mut self.places.adapters);
         let mut devices = Vec::new();
         for adapter in &adapters {
+            if T::DTYPE == Dtype::F64 {
+                note(&format!("f64 is not measured on {}: GPUs do not compute in it", adapter.name()));
+                continue;
+            }
             match DeviceMemory::for_cases(&adapter.gpu, &cases, &memory) {
                 Ok(device) => devices.push((adapter, device)),
                 Err(error) => {
@@ -425,5 +432,37 @@ fn verdict(wrong: usize) -> Outcome {
         0 => Ok(()),
         1 => Err(Failure::Device("one result was wrong".into())),
         _ => Err(Failure::Device(format!("{wrong} results were wrong"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_not_timed() {
+        let budget = Budget { seconds: 1.0, repeats: Some(1), cold: false };
+        let errors = |of_promised| Errors { of_promised, ..Errors::default() };
+        let mut timed = 0;
+        for (found, times) in [(0.5, 1), (1.5, 1), (f64::INFINITY, 1), (1.0, 2)] {
+            let outcome = verified_then_timed(
+                &budget,
+                &mut timed,
+                |_| Ok(errors(found)),
+                |timed| {
+                    *timed += 1;
+                    Ok(Timing::of(vec![1.0]))
+                },
+            );
+            assert_eq!(outcome.unwrap().1.is_some(), found <= 1.0);
+            assert_eq!(timed, times, "{found}");
+        }
+        // The first call has to be timed before anything is known of it; then its time is not told.
+        let cold = Budget { cold: true, ..budget };
+        let outcome =
+            verified_then_timed(&cold, &mut (), |()| Ok(errors(2.0)), |()| Ok(Timing::of(vec![1.0])));
+        assert_eq!(outcome.unwrap().1, None);
+        assert_eq!(verdict(0).map_err(|failure| failure.status()), Ok(()));
+        assert_eq!(verdict(3).map_err(|failure| failure.status()), Err(4));
     }
 }
