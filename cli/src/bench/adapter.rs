@@ -22,7 +22,7 @@ const MOST_TURNS: usize = 64;
 const READ_AT_ONCE: u64 = 64 << 20;
 
 /// More rows than these are read with all that lies between them.
-const MOST_PIECES: usize = 4096;
+const MOST_PIECES: usize = 1 << 14;
 
 /// A device with what times it.
 #[derive(Debug)]
@@ -39,6 +39,11 @@ impl Adapter {
         };
         let stopwatch = Stopwatch::new(&gpu);
         Ok(Adapter { gpu, stopwatch })
+    }
+
+    /// Whether it computes on the CPU.
+    pub fn is_software(&self) -> bool {
+        self.gpu.capabilities().software
     }
 
     pub fn name(&self) -> &str {

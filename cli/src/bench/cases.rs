@@ -123,8 +123,8 @@ pub struct Agenda {
 }
 
 impl Agenda {
-    /// What the command line asks for.
-    pub fn of(asked: &Bench) -> Agenda {
+    /// What the command line asks for, on devices that are fast or not.
+    pub fn of(asked: &Bench, fast: bool) -> Agenda {
         let preset = asked.preset.unwrap_or(Preset::Quick);
         let named = asked.shapes.is_some() || asked.jac_shapes.is_some();
         let (seconds, most_seconds) = match preset {
@@ -143,7 +143,7 @@ impl Agenda {
                 vec![Shapes { rows: shapes, pairs: pairs.unwrap_or_default(), ops: None, only_f32: false }]
             }
             Preset::Quick => quick(),
-            Preset::Full => full(),
+            Preset::Full => full(if fast { 1 << 26 } else { 1 << 22 }),
         };
         let mut cases = Vec::new();
         for &dtype in &dtypes {
@@ -220,30 +220,76 @@ const LENGTHS: [usize; 38] = [
 
 const SOME_LENGTHS: [usize; 12] = [2, 4, 10, 32, 100, 128, 1000, 4096, 16_384, 65_536, 262_144, 1_000_000];
 
-fn full() -> Vec<Shapes> {
+/// The largest batches have so many `logits`, enough for the device to be busy. What pictures show comes first, in case
+/// time runs out.
+fn full(logits: usize) -> Vec<Shapes> {
     const SOFTMAX: [Op; 1] = [Op::Softmax];
-    let mut lists = vec![Shapes {
-        rows: of_logits(1 << 26, &LENGTHS),
-        pairs: batches(&[
-            (1 << 20, 4),
-            (65_536, 10),
-            (65_536, 33),
-            (16_384, 100),
-            (4096, 128),
-            (1024, 512),
-            (256, 1000),
-            (16, 4096),
-        ]),
-        ops: None,
-        only_f32: false,
-    }];
-    for logits in [10, 14, 18, 20, 22, 24] {
-        let lengths: Vec<usize> =
-            SOME_LENGTHS.into_iter().filter(|&classes| classes <= 1 << logits).collect();
-        let rows = of_logits(1 << logits, &lengths);
-        lists.push(Shapes { rows, pairs: Vec::new(), ops: Some(&SOFTMAX), only_f32: true });
+    let alone = |rows, ops, only_f32| Shapes { rows, pairs: Vec::new(), ops, only_f32 };
+    let mut lists = vec![alone(of_logits(logits, &LENGTHS), Some(&SOFTMAX[..]), false)];
+    for power in (10..=logits.ilog2().min(24)).rev().step_by(2) {
+        let lengths: Vec<usize> = SOME_LENGTHS.into_iter().filter(|&classes| classes <= 1 << power).collect();
+        lists.push(alone(of_logits(1 << power, &lengths), Some(&SOFTMAX), true));
     }
+    // Results of up to sixteen times as many numbers.
+    let pairs = logits / 256;
+    let pairs = [
+        (4 * pairs, 4),
+        (pairs, 10),
+        (pairs / 4, 33),
+        (pairs / 16, 100),
+        (pairs / 16, 128),
+        (pairs / 256, 512),
+        (pairs / 1024, 1000),
+        (pairs / 16_384, 4096),
+    ];
+    let rows = of_logits(logits, &LENGTHS);
+    lists.push(Shapes { rows, pairs: batches(&pairs), ops: None, only_f32: false });
+    // For the CPU, and for the way to devices, which larger batches would take too long on.
     let some = of_logits(1 << 22, &[4, 10, 128, 1000, 4096, 50_257, 262_144]);
-    lists.push(Shapes { rows: some, pairs: Vec::new(), ops: None, only_f32: true });
+    lists.push(alone(some, None, true));
     lists
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_batches_that_devices_hold() {
+        for lists in [quick(), full(1 << 22), full(1 << 26)] {
+            let mut lengths = HashSet::new();
+            for Shapes { rows, pairs, .. } in &lists {
+                for batch in rows {
+                    assert!(batch.rows > 0 && batch.rows * batch.classes <= 1 << 26, "{batch:?}");
+                    lengths.insert(batch.classes);
+                }
+                for batch in pairs {
+                    assert!(batch.rows > 0 && batch.rows * batch.classes.pow(2) <= 1 << 28, "{batch:?}");
+                }
+            }
+            assert!(lengths.contains(&4) && lengths.iter().any(|&length| length > 16_000));
+        }
+        let all: HashSet<usize> =
+            full(1 << 26).iter().flat_map(|list| &list.rows).map(|batch| batch.classes).collect();
+        assert!(all.contains(&2) && all.contains(&1_000_000) && all.iter().any(|length| length % 2 == 1));
+    }
+
+    #[test]
+    fn bytes_are_counted_once() {
+        let case = |op, rows, classes, dtype| Case { op, batch: Batch { rows, classes }, dtype };
+        for (case, read, written, limit) in [
+            (case(Op::Softmax, 10, 7, Dtype::F32), 280, 280, Limit::Copy),
+            (case(Op::Vjp, 10, 7, Dtype::F16), 280, 140, Limit::Copy),
+            (case(Op::LogSumExp, 10, 7, Dtype::F64), 560, 80, Limit::Read),
+            (case(Op::CrossEntropy, 10, 7, Dtype::F32), 320, 40, Limit::Read),
+            (case(Op::CrossEntropyGradient, 10, 7, Dtype::F16), 180, 180, Limit::Copy),
+            (case(Op::Jacobian, 10, 7, Dtype::F32), 280, 1960, Limit::Fill),
+        ] {
+            assert_eq!(
+                (case.read_bytes(), case.written_bytes(), case.limit()),
+                (read, written, limit),
+                "{case:?}"
+            );
+        }
+    }
 }

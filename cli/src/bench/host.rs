@@ -8,7 +8,7 @@ use wgpu_softmax::{Op, reference};
 use super::cases::Case;
 use super::clock::{Budget, Timing, seconds};
 use super::data::{self, Number, Regions};
-use super::judge::{Errors, Inputs, Truth};
+use super::judge::{Errors, Inputs, Truth, one_hot};
 use super::one_call::{OneCall, compute};
 use crate::failure::{Failure, Outcome};
 
@@ -87,20 +87,13 @@ impl<T: Number> Memory<T> {
             ))
         };
         Vec::<u8>::new().try_reserve_exact(bytes as usize).map_err(too_much)?;
-        let mut drawn: Vec<T> = data::logits(logits);
+        let logits: Vec<T> = data::logits(logits);
+        // The same numbers in other places: no row is its own operand.
         let operand = match operand {
             0 => Vec::new(),
-            // The same numbers in other places: no row is its own operand.
-            length => drawn[1..].iter().chain(&drawn[..1]).cycle().take(length).copied().collect(),
+            length => [&logits[1..length], &logits[..1]].concat(),
         };
-        drawn.shrink_to_fit();
-        Ok(Memory {
-            logits: drawn,
-            operand,
-            labels: Vec::new(),
-            result: vec![T::of(1.0); result],
-            in_turns: true,
-        })
+        Ok(Memory { logits, operand, labels: Vec::new(), result: vec![T::of(1.0); result], in_turns: true })
     }
 
     /// What a case is computed from at a turn, and where its result goes.
@@ -219,13 +212,7 @@ pub fn time_reference<T: Number>(case: &Case, memory: &mut Memory<T>, budget: &B
 }
 
 fn answer_of_textbook(op: Op, row: &[f64], operand: &[f64], label: Option<u32>) -> Vec<f64> {
-    let targets = || {
-        let mut targets = vec![0.0; row.len()];
-        if let Some(target) = label.and_then(|label| targets.get_mut(label as usize)) {
-            *target = 1.0;
-        }
-        targets
-    };
+    let targets = || one_hot(row.len(), label);
     let operand = operand.get(..row.len()).unwrap_or_default();
     match op {
         Op::CrossEntropy => vec![reference::cross_entropy(row, &targets())],

@@ -138,6 +138,15 @@ impl Promised {
     }
 }
 
+/// The targets of a row with a label.
+pub fn one_hot(classes: usize, label: Option<u32>) -> Vec<f64> {
+    let mut targets = vec![0.0; classes];
+    if let Some(target) = label.and_then(|label| targets.get_mut(label as usize)) {
+        *target = 1.0;
+    }
+    targets
+}
+
 fn expected_of_row(
     op: Op,
     row: &[f64],
@@ -146,13 +155,6 @@ fn expected_of_row(
     promised: &Promised,
 ) -> Vec<(f64, f64)> {
     let Promised { unit, least, .. } = *promised;
-    let one_hot = || {
-        let mut targets = vec![0.0; row.len()];
-        if let Some(target) = label.and_then(|label| targets.get_mut(label as usize)) {
-            *target = 1.0;
-        }
-        targets
-    };
     let each = |values: Vec<f64>, allowed: &dyn Fn(usize, f64) -> f64| -> Vec<(f64, f64)> {
         let allowed = |place, value| allowed(place, value) + promised.of_storing(value);
         values.into_iter().enumerate().map(|(place, value)| (value, allowed(place, value))).collect()
@@ -189,11 +191,11 @@ fn expected_of_row(
         }
         Op::CrossEntropy => {
             // Losses are never of 16 bits.
-            let loss = reference::cross_entropy(row, &one_hot());
+            let loss = reference::cross_entropy(row, &one_hot(row.len(), label));
             vec![(loss, 8.0 * unit * loss.abs().max(1.0) + least)]
         }
         Op::CrossEntropyGradient => {
-            let (p, q) = (reference::softmax(row), one_hot());
+            let (p, q) = (reference::softmax(row), one_hot(row.len(), label));
             let allowed = |i: usize, _| 40.0 * unit * (p[i] + q[i]) + least;
             each(reference::cross_entropy_gradient(row, &q), &allowed)
         }

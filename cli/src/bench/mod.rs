@@ -42,7 +42,8 @@ pub fn run(asked: &Bench) -> Outcome {
     if let Some(mode) = asked.mode {
         return lines::run(asked, mode);
     }
-    let agenda = Agenda::of(asked);
+    let places = Places::open(asked)?;
+    let agenda = Agenda::of(asked, places.adapters.iter().any(|adapter| !adapter.is_software()));
     if agenda.cases.is_empty() {
         return Err(Failure::Usage(
             "there is nothing to measure: Jacobians want --jac-shapes, all else --shapes".into(),
@@ -50,7 +51,7 @@ pub fn run(asked: &Bench) -> Outcome {
     }
     let picture = asked.plot.as_deref().map(Destination::of).transpose()?;
     let mut bench = Run {
-        places: Places::open(asked)?,
+        places,
         budget: Budget {
             seconds: agenda.seconds,
             repeats: asked.repeats.map(|repeats| repeats as usize),
@@ -65,7 +66,9 @@ pub fn run(asked: &Bench) -> Outcome {
         steps: Steps::new("bench", agenda.cases.len() as u64),
         agenda,
     };
-    for dtype in Dtype::ALL {
+    let mut dtypes: Vec<Dtype> = bench.agenda.cases.iter().map(|case| case.dtype).collect();
+    dtypes.dedup();
+    for dtype in dtypes {
         match dtype {
             Dtype::F16 => bench.measure_all::<f16>()?,
             Dtype::Bf16 => bench.measure_all::<bf16>()?,

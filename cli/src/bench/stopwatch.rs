@@ -150,3 +150,31 @@ pub fn read(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<Vec<u8>> {
     buffer.unmap();
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_clocks_tell_a_time() {
+        let Ok(gpu) = Gpu::new_blocking() else {
+            assert!(std::env::var_os("REQUIRE_GPU").is_none(), "REQUIRE_GPU is set, and there is no adapter");
+            return;
+        };
+        let tensor = gpu.empty(&[1 << 16]).unwrap();
+        let fill = gpu.prepare_fill(tensor.buffer().slice(..)).unwrap();
+        let budget = Budget { seconds: 1e-3, repeats: Some(40), cold: false };
+        for stopwatch in [Stopwatch::new(&gpu), Stopwatch::ManyDispatches] {
+            let turns = std::cell::RefCell::new(Vec::new());
+            let record = |turn: usize, pass: &mut wgpu::ComputePass<'_>| {
+                turns.borrow_mut().push(turn);
+                fill.record_in_pass(pass);
+            };
+            let timing = stopwatch.time(&gpu, &budget, &record).unwrap();
+            assert_eq!(timing.repeats, 40, "{}", stopwatch.name());
+            assert!(timing.min > 0.0 && timing.min <= timing.median && timing.median < 1.0, "{timing:?}");
+            // Buffers take turns.
+            assert!(turns.borrow().iter().max() > Some(&10), "{}", stopwatch.name());
+        }
+    }
+}
