@@ -146,6 +146,7 @@ impl Shader {
                 return [self.entry.source, part!("shared/parameters.wgsl"), labels, weights].join("\n");
             }
             Role::RowValues => return [self.entry.source, part!("shared/parameters.wgsl")].join("\n"),
+            Role::Copy | Role::Fill | Role::Load => return self.entry.source.to_string(),
             _ => {}
         }
         let mut parts = vec![self.entry.source, part!("shared/parameters.wgsl"), part!("shared/row.wgsl")];
@@ -357,6 +358,9 @@ impl Shader {
 
     /// The values of the shader's `override` constants.
     pub(crate) fn constants(&self) -> Vec<(&'static str, f64)> {
+        if self.entry.role.moves_memory() {
+            return vec![("WORKGROUP", f64::from(self.geometry.workgroup))];
+        }
         let mut constants = vec![
             ("WORKGROUP", f64::from(self.geometry.workgroup)),
             ("LANES", f64::from(self.geometry.lanes)),
@@ -373,7 +377,7 @@ impl Shader {
         let mut name = self.entry.name.to_string();
         match self.entry.role {
             Role::Labels if self.class_weights => return format!("{name}.class_weights"),
-            Role::Labels | Role::RowValues => return name,
+            Role::Labels | Role::RowValues | Role::Copy | Role::Fill | Role::Load => return name,
             Role::Check => {}
             Role::Statistics => name.extend(Sums::of(self.op).name().map(|sums| format!(".{sums}"))),
             // The Jacobian of softmax is symmetric: one text for both products with it.
@@ -464,7 +468,7 @@ fn every_shader() -> Vec<Shader> {
     {
         let pairs = op.output() == Output::PerPair;
         let pointless = match entry.role {
-            Role::Check => op != Op::Softmax,
+            Role::Check | Role::Copy | Role::Fill | Role::Load => op != Op::Softmax,
             Role::Labels | Role::RowValues => op != Op::CrossEntropy,
             Role::Statistics => pairs,
             Role::Whole | Role::Write => pairs != (entry.name == crate::kernels::jacobian::ENTRY.name),
@@ -512,7 +516,7 @@ fn variants(plain: &Shader) -> Vec<Shader> {
     if plain.op.is_loss() && role != Role::RowValues {
         inputs.push(Shader { class_weights: true, ..*plain });
     }
-    if matches!(role, Role::Labels | Role::RowValues) {
+    if matches!(role, Role::Labels | Role::RowValues) || role.moves_memory() {
         return inputs;
     }
     if role == Role::Check {

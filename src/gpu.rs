@@ -121,7 +121,8 @@ impl Gpu {
         pollster::block_on(async { Gpu::open(&adapter_named(name).await?, Waiting::Here).await })
     }
 
-    /// A device of this adapter's, with all the limits it offers and with subgroups where it has them.
+    /// A device of this adapter's, with all the limits it offers, and with subgroups and timestamp queries where it
+    /// has them.
     ///
     /// # Errors
     /// [`Error::DeviceRefused`].
@@ -147,7 +148,8 @@ impl Gpu {
         }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpu-softmax"),
-            required_features: adapter.features() & wgpu::Features::SUBGROUP,
+            required_features: adapter.features()
+                & (wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY),
             required_limits: adapter.limits(),
             ..Default::default()
         };

@@ -53,6 +53,8 @@ pub(crate) fn storage_bindings(shader: &Shader) -> Vec<u32> {
         }
         Role::Labels => return vec![binding::OPERAND, binding::TALLY],
         Role::RowValues => return vec![binding::ROW_VALUES, binding::TALLY],
+        Role::Copy | Role::Load => return vec![binding::LOGITS, binding::RESULT],
+        Role::Fill => return vec![binding::RESULT],
         _ => {}
     }
     let (works, loss) = (role != Role::Check, shader.op.is_loss());
@@ -84,7 +86,10 @@ impl Pipeline {
             ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
             count: None,
         };
-        let mut entries = vec![entry(binding::PARAMETERS, wgpu::BufferBindingType::Uniform)];
+        let mut entries = Vec::new();
+        if !shader.entry.role.moves_memory() {
+            entries.push(entry(binding::PARAMETERS, wgpu::BufferBindingType::Uniform));
+        }
         entries.extend(storage_bindings(shader).into_iter().map(|place| {
             let read_only = match place {
                 binding::LOGITS => !shader.in_place,

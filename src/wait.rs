@@ -89,6 +89,16 @@ pub(crate) fn poll(device: &wgpu::Device, how: wgpu::PollType) -> Result<()> {
 }
 
 impl Gpu {
+    /// Waits until everything submitted to the device so far has run, whoever submitted it.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], and what the device has reported meanwhile.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait_blocking(&self) -> Result<()> {
+        poll(self.device(), wgpu::PollType::wait_indefinitely())?;
+        self.check()
+    }
+
     /// Maps `buffers`, once `submission` is done.
     pub(crate) async fn map(
         &self,

@@ -6,6 +6,7 @@
 
 mod args;
 mod arrays;
+mod bench;
 mod completions;
 mod device;
 mod devices;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run::run(run),
         Command::Devices(devices) => devices::run(devices),
         Command::Explain(explain) => explain::run(explain),
+        Command::Bench(bench) => bench::run(bench),
         Command::Plot(plot) => plot::run(plot),
         Command::Shaders(shaders) => shaders::run(shaders),
         Command::Completions(completions) => completions::run(completions),

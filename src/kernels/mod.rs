@@ -7,9 +7,13 @@ use std::fmt;
 
 use crate::Capabilities;
 
+pub(crate) mod copy;
 pub(crate) mod exponential_check;
+pub(crate) mod fill;
 pub(crate) mod jacobian;
 pub(crate) mod lane_per_column;
+pub(crate) mod load;
+
 pub(crate) mod split_column_statistics;
 pub(crate) mod split_column_write;
 pub(crate) mod split_row_statistics;
@@ -71,7 +75,7 @@ pub(crate) struct Entry {
 }
 
 /// Every entry point.
-pub(crate) const ENTRIES: [&Entry; 11] = [
+pub(crate) const ENTRIES: [&Entry; 14] = [
     &subgroup_per_row::ENTRY,
     &workgroup_per_row::ENTRY,
     &split_row_statistics::ENTRY,
@@ -83,6 +87,9 @@ pub(crate) const ENTRIES: [&Entry; 11] = [
     &tally::ENTRY,
     &total::ENTRY,
     &exponential_check::ENTRY,
+    &copy::ENTRY,
+    &fill::ENTRY,
+    &load::ENTRY,
 ];
 
 /// What an entry point does, which decides on its bindings and on the shader parts it is made of.
@@ -100,6 +107,19 @@ pub(crate) enum Role {
     Labels,
     /// Values of rows in, a tally out.
     RowValues,
+    /// Words in, the same words out.
+    Copy,
+    /// Words out.
+    Fill,
+    /// Words in, a word of each lane out.
+    Load,
+}
+
+impl Role {
+    /// Whether it only moves words: neither parameters nor any part of an operation belong to it.
+    pub(crate) fn moves_memory(self) -> bool {
+        matches!(self, Role::Copy | Role::Fill | Role::Load)
+    }
 }
 
 /// How the lanes that share a row find its maximum and its sum.
@@ -179,6 +199,7 @@ pub(crate) fn geometries(entry: &Entry) -> Vec<Geometry> {
         "split_row_statistics" | "split_row_write" => {
             shared.map(|meeting| of(256, 256, None, meeting)).to_vec()
         }
+        "copy" | "fill" | "load" => vec![of(256, 1, None, Meeting::Alone)],
         _ => vec![of(64, 1, None, Meeting::Alone)],
     }
 }

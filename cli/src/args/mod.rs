@@ -1,8 +1,9 @@
 //! The command line: what may be asked for, and every check that needs nothing but the words themselves.
 //!
 //! [`values`] knows what single words stand for, [`run`] what `run` is told and which of it goes together,
-//! [`plot`] what `plot` is told.
+//! [`bench`] what `bench` is told, [`plot`] what `plot` is told.
 
+mod bench;
 mod plot;
 mod run;
 mod values;
@@ -12,9 +13,10 @@ use std::path::PathBuf;
 use clap::{Args as Arguments, CommandFactory, Parser, Subcommand, ValueHint};
 use wgpu_softmax::{Axes, Device, Dtype, Op, Precision};
 
+pub use bench::{Batch, Bench, Measured, Mode, Preset};
 pub use plot::{Over, Plot, Plotted, SoftmaxPlot};
 pub use run::{Adjusting, Losing, Run};
-pub use values::{Operation, Shape, Temperature};
+pub use values::{MEASURED, Operation, Shape, Temperature};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,6 +26,7 @@ Examples:
   wgpu-softmax run logits.npy --op cross-entropy --labels labels.npy --grad gradient.npy
   wgpu-softmax explain 4096x50257 --device gpu       which kernel would run, and why
   wgpu-softmax plot jacobian logits.npy --row 3 -o jacobian.svg
+  wgpu-softmax bench --devices cpu,gpu               how fast it is here, beside what the memory allows
 
 Exit status: 0; 2 for a wrong command line; 3 for input that cannot be read or does not fit; 4 for a device \
 that is missing or cannot do it; 5 for output that cannot be written.";
@@ -45,6 +48,8 @@ pub enum Command {
     Devices(Devices),
     /// Tell which kernel, grid and memory traffic a shape would get, and why.
     Explain(Explain),
+    /// Measure how fast it is here, beside what the memory allows.
+    Bench(Box<Bench>),
     /// Draw probabilities, losses or a Jacobian as SVG, of an array or as textbooks show them.
     #[command(subcommand)]
     Plot(Plot),

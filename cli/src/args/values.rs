@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use wgpu_softmax::{Axes, Device, Dtype, FullyMasked, Op, Precision, Reduction};
 
+use super::bench::{Batch, Measured};
 use crate::arrays::ArrayFile;
 
 /// What is computed.
@@ -53,6 +54,57 @@ pub fn planned_operation() -> impl TypedValueParser<Value = Operation> {
 
 fn operation_named(name: String) -> Operation {
     Operation::all().find(|operation| operation.name() == name).unwrap_or(Operation::Rows(Op::Softmax))
+}
+
+/// What `bench` measures, in the order of its reports, and how runners of other libraries spell it.
+pub const MEASURED: [(Op, &str); 11] = [
+    (Op::Softmax, "softmax"),
+    (Op::LogSoftmax, "log_softmax"),
+    (Op::LogSumExp, "logsumexp"),
+    (Op::CrossEntropy, "cross_entropy"),
+    (Op::CrossEntropyGradient, "cross_entropy_gradient"),
+    (Op::Vjp, "vjp"),
+    (Op::Jvp, "jvp"),
+    (Op::LogSoftmaxVjp, "log_softmax_vjp"),
+    (Op::LogSoftmaxJvp, "log_softmax_jvp"),
+    (Op::Jacobian, "jacobian"),
+    (Op::LogSoftmaxJacobian, "log_softmax_jacobian"),
+];
+
+/// An operation for `bench`, in either spelling.
+pub fn measured_operation() -> impl TypedValueParser<Value = Op> {
+    let spelt = MEASURED.map(|(op, underscored)| PossibleValue::new(op.name()).alias(underscored));
+    let named = |name: String| {
+        let found = MEASURED.iter().find(|(op, underscored)| name == op.name() || name == *underscored);
+        found.map_or(Op::Softmax, |(op, _)| *op)
+    };
+    PossibleValuesParser::new(spelt).map(named)
+}
+
+/// Rows and classes of a batch that is measured.
+pub fn batch(text: &str) -> Result<Batch, String> {
+    match shape(text)?.0[..] {
+        [rows, classes] if rows > 0 && classes > 0 => Ok(Batch { rows, classes }),
+        [_, _] => Err("there is nothing to measure in an empty batch".into()),
+        _ => Err(format!("{text:?} is not a batch: give rows and classes, like 65536x128")),
+    }
+}
+
+/// What `bench` compares.
+pub fn measured_device(text: &str) -> Result<Measured, String> {
+    match text.trim().to_lowercase().as_str() {
+        "reference" => Ok(Measured::Reference),
+        "" | "auto" => Err("give gpu, cpu, reference, or a part of an adapter's name".into()),
+        _ => device(text).map(Measured::Device),
+    }
+}
+
+/// A span of time.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if (1e-3..=3600.0).contains(&number) => Ok(number),
+        _ => Err("give a number of seconds from 0.001 to 3600".into()),
+    }
 }
 
 /// The type of a result.

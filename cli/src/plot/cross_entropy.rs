@@ -5,7 +5,7 @@
 
 use wgpu_softmax::{Cpu, CrossEntropy, Reduction};
 
-use super::drawing::{Chart, Colour, Series, Shape};
+use super::drawing::{Chart, Colour, Horizontal, Series, Shape};
 use super::row::Row;
 use crate::args::Plotted;
 use crate::failure::Outcome;
@@ -47,7 +47,7 @@ pub fn picture(asked: &Plotted) -> Outcome<String> {
         series.push(Series::new(marks.negative, Shape::Points, Colour::Orange));
     }
     let across = "sigmoid z of the logit";
-    Ok(Chart { title, across, up: "loss in nats", classes: None, series }.svg())
+    Ok(Chart { title, across, up: "loss in nats", horizontal: Horizontal::Numbers, series }.svg())
 }
 
 /// Losses over sigmoids.

@@ -1,7 +1,9 @@
-//! How pictures look: the only file that knows the crate that draws them.
+//! How pictures look: with [`map`], the only place that knows the crate that draws them.
 //!
 //! Black on white, colours that colour-blind readers tell apart, text that stays text. The same numbers give
 //! the same bytes.
+
+mod map;
 
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use kuva::plot::{ColorMap, Heatmap, LegendPosition, LinePlot, LollipopPlot, Scat
 use kuva::render::layout::{AxisLabelOverlap, ComputedLayout, Layout, TickFormat};
 use kuva::render::plots::Plot;
 use kuva::render::render::{Primitive, Scene, TextAnchor, render_multiple};
+
+pub use map::{Cell, Map, Shades};
 
 /// A title that is longer than so many characters goes on in a second line.
 const TITLE_CHARACTERS: usize = 56;
@@ -28,11 +32,15 @@ const MATRIX_PIXELS: f64 = 520.0;
 /// Matrices without a larger entry are drawn in units of a power of ten.
 const LEAST_UNSCALED: f64 = 1e-3;
 
-/// Two colours of Okabe and Ito's that differ in brightness too, and leave black text on them readable.
+/// Colours of Okabe and Ito's that differ in brightness too. The first two leave black text on them readable.
 #[derive(Debug, Clone, Copy)]
 pub enum Colour {
     Blue,
     Orange,
+    Green,
+    Purple,
+    Amber,
+    Grey,
 }
 
 impl Colour {
@@ -40,6 +48,10 @@ impl Colour {
         match self {
             Colour::Blue => [0, 114, 178],
             Colour::Orange => [213, 94, 0],
+            Colour::Green => [0, 158, 115],
+            Colour::Purple => [154, 71, 117],
+            Colour::Amber => [230, 159, 0],
+            Colour::Grey => [90, 90, 90],
         }
     }
 
@@ -67,7 +79,7 @@ pub struct Series {
     points: Vec<(f64, f64)>,
     shape: Shape,
     colour: Colour,
-    name: Option<&'static str>,
+    name: Option<String>,
 }
 
 impl Series {
@@ -76,8 +88,8 @@ impl Series {
     }
 
     /// With an entry in the legend.
-    pub fn named(mut self, name: &'static str) -> Series {
-        self.name = Some(name);
+    pub fn named(mut self, name: impl Into<String>) -> Series {
+        self.name = Some(name.into());
         self
     }
 
@@ -104,25 +116,43 @@ impl Series {
     }
 }
 
+/// What a horizontal axis shows.
+#[derive(Debug, Clone, Copy)]
+pub enum Horizontal {
+    Numbers,
+    /// So many classes, counted from 0.
+    Classes(usize),
+    /// Positive numbers by their logarithms.
+    Decades,
+}
+
 /// Values that are not negative, over numbers or over classes counted from 0.
 #[derive(Debug)]
 pub struct Chart {
     pub title: String,
     pub across: &'static str,
     pub up: &'static str,
-    /// How many classes there are on the horizontal axis, where that is what it shows.
-    pub classes: Option<usize>,
+    pub horizontal: Horizontal,
     pub series: Vec<Series>,
 }
 
 impl Chart {
     /// The picture as SVG.
     pub fn svg(self) -> String {
+        svg(&self.panel().scene)
+    }
+
+    /// The picture as a part of a larger one.
+    pub fn panel(mut self) -> Panel {
+        if let Horizontal::Decades = self.horizontal {
+            let points = self.series.iter_mut().flat_map(|series| &mut series.points);
+            points.for_each(|point| point.0 = point.0.log10());
+        }
         let points = || self.series.iter().flat_map(|series| &series.points);
         let top = points().fold(f64::MIN_POSITIVE, |top, point| top.max(point.1));
-        let (left, right) = match self.classes {
-            Some(classes) => (-0.5, classes as f64 - 0.5),
-            None => {
+        let (left, right) = match self.horizontal {
+            Horizontal::Classes(classes) => (-0.5, classes as f64 - 0.5),
+            Horizontal::Numbers | Horizontal::Decades => {
                 let left = points().fold(f64::INFINITY, |left, point| left.min(point.0));
                 let right = points().fold(f64::NEG_INFINITY, |right, point| right.max(point.0));
                 // Room for a mark at either end, also where all are in one place.
@@ -131,18 +161,60 @@ impl Chart {
                 (left - margin, right + margin)
             }
         };
+        let legend = match self.horizontal {
+            // Curves of measurements lie anywhere.
+            Horizontal::Decades => LegendPosition::OutsideRightTop,
+            _ => LegendPosition::InsideTopCenter,
+        };
         let plots: Vec<Plot> = self.series.into_iter().map(Series::plot).collect();
         let mut layout = labelled(Layout::auto_from_plots(&plots), self.title, self.across, self.up)
-            .with_legend_position(LegendPosition::InsideTopCenter)
+            .with_legend_position(legend)
             .with_x_axis_min(left)
             .with_x_axis_max(right)
             .with_y_axis_min(-top / 40.0)
             .with_y_axis_max(top * 1.05);
-        if let Some(classes) = self.classes {
-            layout = layout.with_x_tick_step(whole_step(classes));
+        match self.horizontal {
+            Horizontal::Numbers => {}
+            Horizontal::Classes(classes) => layout = layout.with_x_tick_step(whole_step(classes)),
+            Horizontal::Decades => {
+                layout = layout
+                    .with_x_tick_step(1.0)
+                    .with_x_tick_format(TickFormat::Custom(Arc::new(power_of_ten)));
+            }
         }
-        svg(&render_multiple(plots, layout))
+        Panel { scene: render_multiple(plots, layout) }
     }
+}
+
+/// A picture that may stand among others.
+#[derive(Debug)]
+pub struct Panel {
+    scene: Scene,
+}
+
+/// Pictures below each other, as SVG.
+pub fn stacked(panels: Vec<Panel>) -> String {
+    let width = panels.iter().map(|panel| panel.scene.width).fold(0.0, f64::max);
+    let height = panels.iter().map(|panel| panel.scene.height).sum();
+    let mut all = Scene::new(width, height);
+    let mut top = 0.0;
+    for Panel { scene } in panels {
+        all.font_family = all.font_family.or(scene.font_family);
+        all.text_color = all.text_color.or(scene.text_color);
+        all.defs.extend(scene.defs);
+        let transform = Some(format!("translate(0,{top})"));
+        all.add(Primitive::GroupStart { transform, title: None, extra_attrs: None });
+        scene.elements.into_iter().for_each(|element| all.add(element));
+        all.add(Primitive::GroupEnd);
+        top += scene.height;
+    }
+    svg(&all)
+}
+
+/// The number beside a logarithm on an axis: only whole ones have one.
+fn power_of_ten(exponent: f64) -> String {
+    let whole = (exponent - exponent.round()).abs() < 1e-6;
+    if whole { number(10f64.powf(exponent.round())) } else { String::new() }
 }
 
 /// A square matrix by colours, blue below 0 and orange above.
@@ -275,6 +347,12 @@ fn labelled(layout: Layout, title: String, across: &str, up: &str) -> Layout {
 fn text(content: String, x: f64, y: f64, rotate: Option<f64>) -> Primitive {
     let (size, anchor) = (TICK_PIXELS, TextAnchor::Middle);
     Primitive::Text { x, y, content, size, anchor, rotate, bold: false, color: None }
+}
+
+/// Text that starts at a place.
+fn text_beside(content: String, x: f64, y: f64) -> Primitive {
+    let (size, anchor) = (TICK_PIXELS, TextAnchor::Start);
+    Primitive::Text { x, y, content, size, anchor, rotate: None, bold: false, color: None }
 }
 
 /// A number beside an axis, to seven digits.

@@ -1,4 +1,5 @@
-//! `plot`: probabilities, losses and Jacobians as pictures, of a row of the user's or as textbooks show them.
+//! `plot`: probabilities, losses and Jacobians as pictures, of a row of the user's or as textbooks show them. And what
+//! `bench` has measured.
 //!
 //! The library computes the numbers, in f64 on the CPU; [`drawing`] alone knows how they are drawn.
 
@@ -7,6 +8,7 @@ mod drawing;
 mod jacobian;
 mod row;
 mod softmax;
+pub mod speed;
 
 use crate::args::Plot;
 use crate::failure::Outcome;

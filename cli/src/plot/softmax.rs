@@ -2,7 +2,7 @@
 
 use wgpu_softmax::Cpu;
 
-use super::drawing::{Chart, Colour, Series, Shape};
+use super::drawing::{Chart, Colour, Horizontal, Series, Shape};
 use super::row::Row;
 use crate::args::{Over, SoftmaxPlot};
 use crate::failure::Outcome;
@@ -43,7 +43,7 @@ fn over_classes(title: String, probabilities: &[f64]) -> String {
         title,
         across: "class",
         up: "probability",
-        classes: Some(classes),
+        horizontal: Horizontal::Classes(classes),
         series: vec![Series::new(points, shape, Colour::Blue)],
     }
     .svg()
@@ -71,5 +71,5 @@ fn over_logits(title: String, row: &Row, probabilities: &[f64]) -> Outcome<Strin
     if largest > smallest {
         series.push(Series::new(curve, Shape::Line, Colour::Blue));
     }
-    Ok(Chart { title, across: "logit", up: "probability", classes: None, series }.svg())
+    Ok(Chart { title, across: "logit", up: "probability", horizontal: Horizontal::Numbers, series }.svg())
 }

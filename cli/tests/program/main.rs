@@ -6,6 +6,7 @@
 
 mod arrays;
 mod axes;
+mod bench;
 mod command_line;
 mod cross_entropy;
 mod damaged;
