@@ -85,7 +85,7 @@ fn compute_rows_with<T: Real>(
     }
     if op.output() == Output::PerPair {
         // The caller has moved the classes to the last axis.
-        jacobian::compute(op, logits, rows, result, options);
+        jacobian::compute(instructions, op, logits, rows, result, options);
     } else if classes == 0 {
         if op.output() == Output::PerRow {
             result.fill(T::NEG_INFINITY);
