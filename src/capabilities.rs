@@ -26,6 +26,9 @@ pub struct Capabilities {
     pub software: bool,
     /// Whether the device's compiler has to be kept from rearranging the exponential.
     pub hide_intermediates: bool,
+    /// Whether shaders keep the driver's checks of indices, loops and divisions, which they do not need: for
+    /// holding them against those without.
+    pub checked_shaders: bool,
 }
 
 impl Capabilities {
@@ -55,6 +58,7 @@ impl Capabilities {
             subgroup_lanes: subgroup_lanes.filter(|lanes| lanes.is_power_of_two()),
             software,
             hide_intermediates: false,
+            checked_shaders: false,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::assemble::Shader;
 use crate::kernels::{Entry, tally, total};
 use crate::pipelines::{Pipeline, binding, storage_bindings};
 use crate::plan::{Dispatch, Job, Parameters, Stage};
-use crate::{Dtype, Error, Gpu, Op, Options, Output, Plan, Result, Rows};
+use crate::{Dtype, Error, Gpu, Op, Options, Output, Plan, Result, Rows, reach};
 
 /// An operation that is ready to be recorded, any number of times.
 ///
@@ -179,12 +179,12 @@ impl Gpu {
             _ => {}
         }
         self.guarded(|| {
-            let mut steps = if plan.dispatches.is_empty() { Vec::new() } else { self.steps(&plan, ranges) };
+            let mut steps = if plan.dispatches.is_empty() { Vec::new() } else { self.steps(&plan, ranges)? };
             if let Some(tally) = ranges.tally {
                 if ranges.labels.is_some() {
-                    steps.insert(0, self.step_over_rows(&plan.job, &tally::ENTRY, ranges, tally));
+                    steps.insert(0, self.step_over_rows(&plan.job, &tally::ENTRY, ranges, tally)?);
                 }
-                steps.push(self.step_over_rows(&plan.job, &total::ENTRY, ranges, tally));
+                steps.push(self.step_over_rows(&plan.job, &total::ENTRY, ranges, tally)?);
             }
             Ok(Prepared { steps, plan })
         })
@@ -208,7 +208,7 @@ impl Gpu {
         plan.is_ok_and(|plan| self.check_storage_buffers(&plan, false).is_ok())
     }
 
-    fn steps(&self, plan: &Plan, ranges: Ranges<'_>) -> Vec<Step> {
+    fn steps(&self, plan: &Plan, ranges: Ranges<'_>) -> Result<Vec<Step>> {
         let device = self.device();
         let in_place = ranges.result.is_none() && plan.job.writes_result();
         let stages: Vec<(Shader, Arc<Pipeline>)> = (plan.stages.iter())
@@ -238,8 +238,22 @@ impl Gpu {
         let stride = (size_of::<Parameters>() as u64).next_multiple_of(self.capabilities().uniform_alignment);
         let uniforms = uniform_buffer(device, &parameters, stride);
         (plan.dispatches.iter().zip(&windows).enumerate())
-            .map(|(index, (dispatch, (_, buffers)))| {
+            .map(|(index, (dispatch, (told, buffers)))| {
                 let (shader, pipeline) = &stages[dispatch.stage];
+                let buffer_at = |place| match place {
+                    binding::LOGITS => buffers.logits.clone(),
+                    binding::RESULT => buffers.result.clone(),
+                    binding::OPERAND if plan.job.dtypes.operand.is_some() => buffers.operand.clone(),
+                    binding::OPERAND => whole(&stand_in, ranges.labels),
+                    binding::MASK => whole(&stand_in, ranges.mask),
+                    binding::CLASS_WEIGHTS => whole(&stand_in, ranges.class_weights),
+                    binding::PER_ROW => whole(&stand_in, ranges.per_row),
+                    binding::ADDITIVE_MASK => whole(&stand_in, ranges.additive_mask),
+                    binding::ROW_VALUES => whole(&stand_in, ranges.row_values),
+                    binding::TALLY => whole(&stand_in, ranges.tally),
+                    _ => partials.as_entire_buffer_binding(),
+                };
+                reach::check(shader, told, |place| length_of(&buffer_at(place)))?;
                 let mut entries = vec![wgpu::BindGroupEntry {
                     binding: binding::PARAMETERS,
                     resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -250,26 +264,14 @@ impl Gpu {
                 }];
                 entries.extend(storage_bindings(shader).into_iter().map(|place| wgpu::BindGroupEntry {
                     binding: place,
-                    resource: wgpu::BindingResource::Buffer(match place {
-                        binding::LOGITS => buffers.logits.clone(),
-                        binding::RESULT => buffers.result.clone(),
-                        binding::OPERAND if plan.job.dtypes.operand.is_some() => buffers.operand.clone(),
-                        binding::OPERAND => whole(&stand_in, ranges.labels),
-                        binding::MASK => whole(&stand_in, ranges.mask),
-                        binding::CLASS_WEIGHTS => whole(&stand_in, ranges.class_weights),
-                        binding::PER_ROW => whole(&stand_in, ranges.per_row),
-                        binding::ADDITIVE_MASK => whole(&stand_in, ranges.additive_mask),
-                        binding::ROW_VALUES => whole(&stand_in, ranges.row_values),
-                        binding::TALLY => whole(&stand_in, ranges.tally),
-                        _ => partials.as_entire_buffer_binding(),
-                    }),
+                    resource: wgpu::BindingResource::Buffer(buffer_at(place)),
                 }));
                 let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: Some(plan.job.op.name()),
                     layout: &pipeline.bindings,
                     entries: &entries,
                 });
-                Step { pipeline: pipeline.pipeline.clone(), bindings, grid: dispatch.grid }
+                Ok(Step { pipeline: pipeline.pipeline.clone(), bindings, grid: dispatch.grid })
             })
             .collect()
     }
@@ -281,7 +283,7 @@ impl Gpu {
         entry: &'static Entry,
         ranges: Ranges<'_>,
         tally: wgpu::BufferSlice<'_>,
-    ) -> Step {
+    ) -> Result<Step> {
         let device = self.device();
         let stage = Stage { entry, geometry: tally::geometry(self.capabilities()) };
         let shader = self.shader(job, &stage, false);
@@ -294,15 +296,17 @@ impl Gpu {
         };
         let uniforms = uniform_buffer(device, &[parameters], size_of::<Parameters>() as u64);
         let stand_in = filled_buffer(device, "stand-in", &[0; 16], wgpu::BufferUsages::STORAGE);
-        let storage = storage_bindings(&shader).into_iter().map(|place| {
+        let buffer_at = |place| {
             let range = match place {
                 binding::OPERAND => ranges.labels,
                 binding::CLASS_WEIGHTS => ranges.class_weights,
                 binding::ROW_VALUES => ranges.row_values,
                 _ => Some(tally),
             };
-            (place, whole(&stand_in, range))
-        });
+            whole(&stand_in, range)
+        };
+        reach::check(&shader, &parameters, |place| length_of(&buffer_at(place)))?;
+        let storage = storage_bindings(&shader).into_iter().map(|place| (place, buffer_at(place)));
         let entries: Vec<_> = std::iter::once((binding::PARAMETERS, uniforms.as_entire_buffer_binding()))
             .chain(storage)
             .map(|(binding, buffer)| wgpu::BindGroupEntry {
@@ -315,7 +319,7 @@ impl Gpu {
             layout: &pipeline.bindings,
             entries: &entries,
         });
-        Step { pipeline: pipeline.pipeline.clone(), bindings, grid: [1, 1] }
+        Ok(Step { pipeline: pipeline.pipeline.clone(), bindings, grid: [1, 1] })
     }
 
     pub(crate) fn shader(&self, job: &Job, stage: &Stage, in_place: bool) -> Shader {
@@ -392,6 +396,11 @@ fn whole<'a>(stand_in: &'a wgpu::Buffer, range: Option<wgpu::BufferSlice<'a>>) -
         },
         None => stand_in.as_entire_buffer_binding(),
     }
+}
+
+/// Bytes that a binding covers.
+fn length_of(binding: &wgpu::BufferBinding<'_>) -> u64 {
+    binding.size.map_or(binding.buffer.size() - binding.offset, std::num::NonZeroU64::get)
 }
 
 /// One buffer for the parameters of all dispatches, `stride` bytes apart.

@@ -71,6 +71,15 @@ pub(crate) struct AdjustmentParameters {
     pub(crate) additive: [u32; 24],
 }
 
+impl AdjustmentParameters {
+    /// What shaders divide by is 0 where there are no queries, or no elements of a mask, and is not used then;
+    /// but a shader without checks must not even be told so.
+    fn keep_divisors_above_zero(&mut self) {
+        let masks = self.mask.iter_mut().step_by(2).chain(self.additive.iter_mut().step_by(2));
+        masks.chain([&mut self.queries]).for_each(|divisor| *divisor = (*divisor).max(1));
+    }
+}
+
 /// Bits of [`LossParameters::kinds`].
 pub(crate) mod loss_kind {
     pub(crate) const SHARES: u32 = 2;
@@ -249,7 +258,8 @@ impl Plan {
     }
 
     /// Plans a job.
-    pub(crate) fn of(job: Job, capabilities: &Capabilities) -> Result<Plan> {
+    pub(crate) fn of(mut job: Job, capabilities: &Capabilities) -> Result<Plan> {
+        job.adjustment.keep_divisors_above_zero();
         let Job { op, dtypes, rows, result, operand, .. } = job;
         let unsupported = [Some(dtypes.logits), Some(dtypes.result), dtypes.operand];
         if let Some(dtype) = unsupported.into_iter().flatten().find(|dtype| *dtype == Dtype::F64) {

@@ -420,6 +420,7 @@ impl Gpu {
             let parameters =
                 Parameters { slabs: points.len() as u32, grid_width: groups, ..Parameters::default() };
             let uniforms = uniform_buffer(device, &[parameters], size_of::<Parameters>() as u64);
+            crate::reach::check(&shader, &parameters, |_| bytes.len() as u64)?;
             let pipeline: std::sync::Arc<Pipeline> = self.pipelines().of(device, &shader);
             let entry = |binding, buffer: &wgpu::Buffer| (binding, buffer.clone());
             let entries = [
