@@ -48,7 +48,8 @@ impl Capabilities {
             name: name.to_string(),
             binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             buffer_bytes: limits.max_buffer_size,
-            binding_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(4),
+            // Four words are loaded as a whole, wherever a binding starts.
+            binding_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
             uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
             max_workgroups: limits.max_compute_workgroups_per_dimension,
             max_invocations: limits

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::assemble::Shader;
+use crate::assemble::{Dtypes, Shader};
 use crate::kernels::{Entry, tally, total};
 use crate::pipelines::{Pipeline, binding, storage_bindings};
 use crate::plan::{Dispatch, Job, Parameters, Stage};
@@ -75,6 +75,17 @@ impl<'a> Ranges<'a> {
             row_values: None,
             tally: None,
         }
+    }
+
+    /// Whether four elements from the start on may be loaded or stored as a whole, in each range that has an
+    /// element for every logit.
+    fn start_with_quads(&self, dtypes: &Dtypes) -> bool {
+        let starts = |range: Option<wgpu::BufferSlice<'_>>, dtype: Dtype| {
+            range.is_none_or(|range| range.offset() % (4 * dtype.bytes()) == 0)
+        };
+        starts(Some(self.logits), dtypes.logits)
+            && starts(self.result, dtypes.result)
+            && dtypes.operand.is_none_or(|dtype| starts(self.operand, dtype))
     }
 }
 
@@ -214,6 +225,8 @@ impl Gpu {
         let stages: Vec<(Shader, Arc<Pipeline>)> = (plan.stages.iter())
             .map(|stage| {
                 let shader = self.shader(&plan.job, stage, in_place);
+                let shader =
+                    Shader { quads: plan.quads && ranges.start_with_quads(&plan.job.dtypes), ..shader };
                 (shader, self.pipelines().of(device, &shader))
             })
             .collect();
@@ -331,6 +344,7 @@ impl Gpu {
             given: job.options.given,
             geometry: stage.geometry,
             in_place,
+            quads: false,
             adjusted: job.adjusted(),
             class_weights: job.class_weights,
             row_values: job.row_values,
