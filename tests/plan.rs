@@ -33,10 +33,14 @@ fn kernel(classes: u64, capabilities: &Capabilities) -> Kernel {
 fn the_kernel_goes_by_the_length_of_the_row() {
     use Kernel::{LanePerColumn, SplitRow, SubgroupPerRow, WorkgroupPerRow};
     for (capabilities, expected) in [
-        (graphics_card(), [SubgroupPerRow, SubgroupPerRow, WorkgroupPerRow, WorkgroupPerRow, SplitRow]),
+        (
+            graphics_card(),
+            [SubgroupPerRow, SubgroupPerRow, WorkgroupPerRow, WorkgroupPerRow, WorkgroupPerRow],
+        ),
         (software(), [SubgroupPerRow, SubgroupPerRow, SubgroupPerRow, SubgroupPerRow, SplitRow]),
         (without_subgroups(), [LanePerColumn, WorkgroupPerRow, WorkgroupPerRow, WorkgroupPerRow, SplitRow]),
     ] {
+        assert_eq!(kernel(32_769, &capabilities), SplitRow);
         let chosen = [10, 1000, 4096, 16_384, 16_385].map(|classes| kernel(classes, &capabilities));
         assert_eq!(chosen, expected, "{}", capabilities.name);
     }

@@ -145,7 +145,7 @@ pub(crate) struct Geometry {
     pub(crate) workgroup: u32,
     /// Invocations that share a row.
     pub(crate) lanes: u32,
-    /// Logits that a lane keeps in registers; `None` where it reads them anew in each pass.
+    /// Quads of logits that a lane keeps in registers; `None` where it reads them anew in each pass.
     pub(crate) held: Option<u32>,
     /// How the lanes of a row meet.
     pub(crate) meeting: Meeting,
@@ -158,8 +158,15 @@ impl Geometry {
     }
 }
 
+/// Classes of a row that stay together: neighbours that one lane takes, and loads and stores as a whole where
+/// they lie at a multiple of their number.
+pub(crate) const QUAD: u64 = 4;
+
+/// How many quads of logits a lane may keep in registers: few numbers, so that few pipelines serve all lengths.
+pub(crate) const HELD: [u32; 8] = [1, 2, 3, 4, 6, 8, 12, 16];
+
 /// The most logits that a lane keeps in registers.
-pub(crate) const MOST_HELD: u64 = 32;
+pub(crate) const MOST_HELD: u64 = QUAD * HELD[HELD.len() - 1] as u64;
 
 /// Turns that one invocation takes at most, all of its loops together: a software driver (lavapipe)
 /// ends an invocation after 65,535 without a word.
@@ -171,10 +178,15 @@ pub(crate) fn workgroup_up_to(limit: u32, capabilities: &Capabilities) -> u32 {
     1 << most.ilog2()
 }
 
-/// What a lane keeps of a row: a power of two of logits, so that few pipelines serve all lengths.
-pub(crate) fn held(per_lane: u64) -> Option<u32> {
-    let rounded = per_lane.max(1).next_power_of_two();
-    (rounded <= MOST_HELD).then_some(rounded as u32)
+/// Quads that a lane keeps of a row that `lanes` of them share.
+pub(crate) fn held(classes: u64, lanes: u32) -> Option<u32> {
+    let quads = classes.div_ceil(QUAD).div_ceil(u64::from(lanes));
+    HELD.into_iter().find(|&held| u64::from(held) >= quads)
+}
+
+/// Logits of the lane that has most of a row.
+pub(crate) fn per_lane(classes: u64, lanes: u32) -> u64 {
+    QUAD * classes.div_ceil(QUAD).div_ceil(u64::from(lanes))
 }
 
 /// How the lanes of a workgroup meet on this device.
@@ -187,7 +199,7 @@ pub(crate) fn workgroup_meeting(lanes: u32, capabilities: &Capabilities) -> Meet
 
 /// One geometry for every text that an entry point may get, over all devices.
 pub(crate) fn geometries(entry: &Entry) -> Vec<Geometry> {
-    let held = (0..=MOST_HELD.ilog2()).map(|log| Some(1 << log)).chain([None]);
+    let held = HELD.into_iter().map(Some).chain([None]);
     let shared = [Meeting::Workgroup, Meeting::WorkgroupBySubgroups { shuffled: 32 }];
     let of = |workgroup, lanes, held, meeting| Geometry { workgroup, lanes, held, meeting };
     match entry.name {
@@ -196,9 +208,11 @@ pub(crate) fn geometries(entry: &Entry) -> Vec<Geometry> {
             held.flat_map(|held| shared.map(|meeting| of(256, 256, held, meeting))).collect()
         }
         "tally" | "total" => vec![of(256, 256, None, Meeting::Workgroup)],
-        "split_row_statistics" | "split_row_write" => {
-            shared.map(|meeting| of(256, 256, None, meeting)).to_vec()
-        }
+        "lane_per_column" => held.map(|held| of(64, 1, held, Meeting::Alone)).collect(),
+        "split_row_statistics" => ([Some(16), None].into_iter())
+            .flat_map(|held| shared.map(|meeting| of(256, 256, held, meeting)))
+            .collect(),
+        "split_row_write" => shared.map(|meeting| of(256, 256, None, meeting)).to_vec(),
         "copy" | "fill" | "load" => vec![of(256, 1, None, Meeting::Alone)],
         _ => vec![of(64, 1, None, Meeting::Alone)],
     }
