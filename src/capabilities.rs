@@ -1,5 +1,9 @@
 //! What a plan has to know of a device, as plain numbers: plans are made and tested without one.
 
+use std::sync::Arc;
+
+use crate::{AdapterKey, Tuning};
+
 /// A device as the plan sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -26,6 +30,10 @@ pub struct Capabilities {
     pub software: bool,
     /// Whether the device's compiler has to be kept from rearranging the exponential.
     pub hide_intermediates: bool,
+    /// Which adapter and driver it is; `None` where these are the capabilities of no adapter.
+    pub adapter: Option<AdapterKey>,
+    /// What was measured on an adapter, for plans that ask for it by [`Options::tuned`](crate::Options::tuned).
+    pub tuning: Option<Arc<Tuning>>,
 }
 
 impl Capabilities {
@@ -55,6 +63,8 @@ impl Capabilities {
             subgroup_lanes: subgroup_lanes.filter(|lanes| lanes.is_power_of_two()),
             software,
             hide_intermediates: false,
+            adapter: None,
+            tuning: None,
         }
     }
 
