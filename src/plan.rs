@@ -611,12 +611,12 @@ fn choose_and_lay_out(job: &Job, capabilities: &Capabilities) -> Result<Choice> 
         return built_in(format!("{why} (built-in)"));
     }
     match Tuning::taken(op.output(), dtypes.logits, rows.classes(), capabilities) {
-        Ok(Candidate::BuiltIn) => {
-            built_in(format!("{why}, and nothing was measured faster (tuned)")).map(|choice| Choice { tuned: true, ..choice })
-        }
+        Ok(Candidate::BuiltIn) => built_in(format!("{why}, and nothing was measured faster (tuned)"))
+            .map(|choice| Choice { tuned: true, ..choice }),
         Ok(Candidate::Kernel { kernel, lanes }) => match lay_out_with(job, kernel, lanes, capabilities) {
             Ok((stages, chunk)) => {
-                let why = format!("{lanes} lane(s) of it were measured fastest for rows of this length (tuned)");
+                let why =
+                    format!("{lanes} lane(s) of it were measured fastest for rows of this length (tuned)");
                 Ok(Choice { kernel, stages, chunk, why, tuned: true })
             }
             Err(Error::KernelUnsuitable { why: reason, .. }) => {

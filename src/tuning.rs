@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::kernels::{Kernel, LANES_WITHOUT_SUBGROUPS, MOST_HELD, MOST_LANES};
+use crate::kernels::{Geometry, Kernel, LANES_WITHOUT_SUBGROUPS, MOST_HELD, MOST_LANES};
 use crate::{Capabilities, Dtype, Error, Op, Options, Output, Plan, Result, Rows};
 
 /// What a text starts with. The number is raised where older tables no longer speak of the same kernels.
@@ -208,7 +208,7 @@ impl Tuning {
         let Some(built_in) = planned(Candidate::BuiltIn) else { return Vec::new() };
         let mut kept = vec![Candidate::BuiltIn];
         let mut layouts = vec![built_in];
-        for candidate in conceivable(*span.end(), device) {
+        for candidate in conceivable(op, dtype, *span.end(), device) {
             if let Some(layout) = planned(candidate)
                 && !layouts.contains(&layout)
             {
@@ -254,33 +254,35 @@ fn values_of(output: Output) -> Option<Output> {
 }
 
 /// What may be worth measuring for rows of at most so many classes.
-fn conceivable(longest: u64, device: &Capabilities) -> Vec<Candidate> {
-    let of = |kernel, lanes: Vec<u32>| lanes.into_iter().map(move |lanes| Candidate::Kernel { kernel, lanes });
-    let doubled = |least: u32, most: u32| {
-        let all = std::iter::successors(Some(least), move |lanes| lanes.checked_mul(2));
-        let all = all.take_while(move |&lanes| lanes <= most);
-        // Neither more lanes than classes nor, unless there are no more of them, far more than registers hold.
-        all.filter(move |&lanes| {
-            let lanes_used = u64::from(lanes) <= longest.max(u64::from(least));
-            lanes_used && (longest.div_ceil(u64::from(lanes)) <= 2 * MOST_HELD || lanes > most / 2)
+fn conceivable(op: Op, dtype: Dtype, longest: u64, device: &Capabilities) -> Vec<Candidate> {
+    // Neither lanes that have nothing to do nor, while more of them are to be had, such as have far more than registers
+    // hold.
+    let lanes = |least: u32, most: u32| {
+        let powers =
+            (0..u32::BITS).map(|log| 1u32 << log).filter(move |lanes| (least..=most).contains(lanes));
+        powers.filter(move |&lanes| {
+            let each = longest.div_ceil(u64::from(lanes));
+            u64::from(lanes) <= longest && (each <= 2 * MOST_HELD || lanes > most / 2)
         })
-        .collect()
     };
-    let alone = if longest <= 4 * MOST_HELD { vec![1] } else { Vec::new() };
-    let split = if longest >= 4096 { vec![Kernel::SplitRow] } else { Vec::new() };
-    let split = split.into_iter().filter_map(|kernel| {
-        let lanes = crate::kernels::split_row_statistics::geometry(device).lanes;
-        (longest > 0).then_some(Candidate::Kernel { kernel, lanes })
-    });
-    let most = match device.subgroup_lanes {
-        Some(_) => MOST_LANES,
-        None => LANES_WITHOUT_SUBGROUPS,
-    };
-    of(Kernel::LanePerColumn, alone)
-        .chain(of(Kernel::SubgroupPerRow, doubled(1, device.subgroup_lanes.unwrap_or(0))))
-        .chain(of(Kernel::WorkgroupPerRow, doubled(32, most.min(device.max_invocations))))
-        .chain(split)
+    let alone = (longest <= 4 * MOST_HELD).then_some(1);
+    let in_subgroup = lanes(1, device.subgroup_lanes.unwrap_or(0));
+    let most = if device.subgroup_lanes.is_some() { MOST_LANES } else { LANES_WITHOUT_SUBGROUPS };
+    let in_workgroup = lanes(32, most.min(device.max_invocations));
+    let of = |kernel: Kernel| move |lanes: u32| Candidate::Kernel { kernel, lanes };
+    (alone.into_iter().map(of(Kernel::LanePerColumn)))
+        .chain(in_subgroup.map(of(Kernel::SubgroupPerRow)))
+        .chain(in_workgroup.map(of(Kernel::WorkgroupPerRow)))
+        .chain(split(op, dtype, longest, device).into_iter().map(of(Kernel::SplitRow)))
         .collect()
+}
+
+/// The lanes that a split row has for each chunk, where rows are long enough for that.
+fn split(op: Op, dtype: Dtype, longest: u64, device: &Capabilities) -> Option<u32> {
+    const SHORTEST: u64 = 4096;
+    let rows = Rows::batch(1, longest).ok().filter(|_| longest >= SHORTEST)?;
+    let plan = Plan::new(op, dtype, &rows, &Options::default().kernel(Kernel::SplitRow), device).ok()?;
+    plan.stages.first().map(|stage| stage.geometry.lanes)
 }
 
 /// How the shortest row of a span, the longest and one in between would be laid out; `None` where one cannot be.
@@ -290,7 +292,7 @@ fn planned(
     span: &RangeInclusive<u64>,
     device: &Capabilities,
     candidate: Candidate,
-) -> Option<Vec<Vec<crate::kernels::Geometry>>> {
+) -> Option<Vec<(Kernel, Vec<Geometry>)>> {
     let adapter = AdapterKey::of(&wgpu::AdapterInfo::new(wgpu::DeviceType::Other, wgpu::Backend::Noop));
     let mut table = Tuning::new(adapter.clone());
     if !table.set(op.output(), dtype, *span.end(), candidate) {
@@ -301,7 +303,8 @@ fn planned(
     let plan = |classes| {
         let rows = Rows::batch(1, classes).ok()?;
         let plan = Plan::new(op, dtype, &rows, &Options::default().tuned(true), &device).ok()?;
-        plan.is_tuned().then(|| plan.stages.iter().map(|stage| stage.geometry).collect())
+        let geometries = plan.stages.iter().map(|stage| stage.geometry).collect();
+        plan.is_tuned().then(|| (plan.kernel(), geometries))
     };
     lengths.into_iter().map(plan).collect()
 }
@@ -379,7 +382,8 @@ fn entry(words: &[&str]) -> Result<Entry, String> {
     let [values, dtype, longest, fastest, lanes @ ..] = words else {
         return Err("an entry is values, dtype, longest row, kernel and lanes".into());
     };
-    let known = |found: Option<_>, what: &str, word: &str| found.ok_or_else(|| format!("no {what} is {word:?}"));
+    let known =
+        |found: Option<_>, what: &str, word: &str| found.ok_or_else(|| format!("no {what} is {word:?}"));
     let values = known(VALUES.iter().position(|(_, name)| name == values), "kind of values", values)?;
     let dtype = Dtype::ON_GPU.into_iter().position(|known| known.name() == *dtype);
     let dtype = known(dtype, "type of a GPU's logits", words[1])?;
