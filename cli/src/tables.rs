@@ -52,15 +52,29 @@ pub fn load(adapter: &AdapterKey) -> Outcome<Stored> {
     Ok(Stored { path, table })
 }
 
-/// Stores a table in place of the one that its adapter had. The file appears whole or not at all.
-pub fn store(table: &Tuning) -> Outcome<PathBuf> {
-    let path = path_of(table.adapter()).ok_or_else(|| Failure::Output(NO_FOLDER.into()))?;
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|error| Failure::writing(&shown(folder), &error))?;
+/// Where an adapter's table goes.
+#[derive(Debug)]
+pub struct Place {
+    pub path: PathBuf,
+    destination: Destination,
+}
+
+impl Place {
+    /// The place for this adapter's table; what can be known to fail is refused here, before anything is measured.
+    pub fn of(adapter: &AdapterKey) -> Outcome<Place> {
+        let path = path_of(adapter).ok_or_else(|| Failure::Output(NO_FOLDER.into()))?;
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|error| Failure::writing(&shown(folder), &error))?;
+        }
+        let destination = Destination::of(&path)?;
+        Ok(Place { path, destination })
     }
-    let text = table.to_string();
-    Destination::of(&path)?.write(|writer| writer.write_all(text.as_bytes()))?;
-    Ok(path)
+
+    /// Stores a table in place of the one that was there. The file appears whole or not at all.
+    pub fn store(&self, table: &Tuning) -> Outcome {
+        let text = table.to_string();
+        self.destination.write(|writer| writer.write_all(text.as_bytes()))
+    }
 }
 
 fn read(path: &Path) -> io::Result<String> {

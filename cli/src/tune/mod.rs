@@ -13,9 +13,9 @@ use crate::bench::{
     logits, note_wrong,
 };
 use crate::failure::{Failure, Outcome};
-use crate::output::{note, print};
+use crate::output::{note, print, shown};
 use crate::progress::Steps;
-use crate::tables;
+use crate::tables::{self, Place};
 
 use report::Measured;
 
@@ -43,6 +43,7 @@ pub fn run(asked: &Tune) -> Outcome {
     let Some(key) = adapter.gpu.capabilities().adapter.clone() else {
         return Err(Failure::Device("this adapter does not say what it is".into()));
     };
+    let place = Place::of(&key)?;
     let spans = spans(asked);
     let mut steps = Steps::new("tune", (spans.len() * asked.dtypes.len() * STAND_INS.len()) as u64);
     let mut measured = Vec::new();
@@ -64,13 +65,13 @@ pub fn run(asked: &Tune) -> Outcome {
     for Measured { op, dtype, classes, fastest, .. } in &measured {
         table.set(op.output(), *dtype, *classes, fastest.candidate);
     }
-    let path = tables::store(&table)?;
+    place.store(&table)?;
     let text = match asked.json {
-        true => report::json(&table, &path, adapter.stopwatch.name(), &measured),
+        true => report::json(&table, &place.path, adapter.stopwatch.name(), &measured),
         false => report::table(&measured),
     };
     print(text.as_bytes())?;
-    note(&format!("stored the table of {} in {}; --tuned goes by it", table.adapter(), path.display()));
+    note(&format!("stored the table of {} in {}", table.adapter(), shown(&place.path)));
     Ok(())
 }
 
