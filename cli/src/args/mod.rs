@@ -29,6 +29,7 @@ Examples:
   wgpu-softmax explain 4096x50257 --device gpu       which kernel would run, and why
   wgpu-softmax plot jacobian logits.npy --row 3 -o jacobian.svg
   wgpu-softmax bench --devices cpu,gpu               how fast it is here, beside what the memory allows
+  wgpu-softmax tune                                  which kernels are fastest here, for --tuned
 
 Exit status: 0; 2 for a wrong command line; 3 for input that cannot be read or does not fit; 4 for a device \
 that is missing or cannot do it; 5 for output that cannot be written.";
