@@ -1,5 +1,9 @@
 //! What a plan has to know of a device, as plain numbers: plans are made and tested without one.
 
+use std::sync::Arc;
+
+use crate::{AdapterKey, Tuning};
+
 /// A device as the plan sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -29,6 +33,10 @@ pub struct Capabilities {
     /// Whether shaders keep the driver's checks of indices, loops and divisions, which they do not need: for
     /// holding them against those without.
     pub checked_shaders: bool,
+    /// Which adapter and driver it is; `None` where these are the capabilities of no adapter.
+    pub adapter: Option<AdapterKey>,
+    /// What was measured on an adapter, for plans that ask for it by [`Options::tuned`](crate::Options::tuned).
+    pub tuning: Option<Arc<Tuning>>,
 }
 
 impl Capabilities {
@@ -60,6 +68,8 @@ impl Capabilities {
             software,
             hide_intermediates: false,
             checked_shaders: false,
+            adapter: None,
+            tuning: None,
         }
     }
 

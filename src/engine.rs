@@ -2,7 +2,7 @@
 
 use crate::gpu::{adapter_named, best_adapter};
 use crate::wait::Waiting;
-use crate::{Cpu, Dtype, Gpu, Result};
+use crate::{Cpu, Dtype, Gpu, Result, Tuning};
 
 /// Where to compute.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -117,6 +117,14 @@ impl Engine {
             Open::Gpu(gpu) | Open::Either(gpu, _) => Some(gpu),
             Open::Cpu(_) => None,
         }
+    }
+
+    /// The same engine with a table for its GPU, as [`Gpu::with_tuning`]; unchanged where it has none.
+    pub fn with_tuning(mut self, table: Tuning) -> Engine {
+        if let Open::Gpu(gpu) | Open::Either(gpu, _) = &mut self.open {
+            *gpu = gpu.with_tuning(table);
+        }
+        self
     }
 
     /// Whether elements of this type are computed on the GPU.

@@ -243,6 +243,15 @@ pub enum Error {
         why: String,
     },
 
+    /// A text that is no table of what was measured, or one of another version.
+    #[error("line {line} of the tuning table is not understood: {why}; have it measured again")]
+    TuningUnreadable {
+        /// The line, from 1 on.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+
     /// More than the device allows.
     #[error("{what} needs {needed} where the device allows {limit}: {remedy}")]
     LimitExceeded {

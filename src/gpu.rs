@@ -9,7 +9,7 @@ use crate::transfer::Workspace;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::wait::Poller;
 use crate::wait::Waiting;
-use crate::{Capabilities, Error, Result};
+use crate::{AdapterKey, Capabilities, Error, Result, Tuning};
 
 /// A GPU that is ready to compute.
 ///
@@ -194,7 +194,10 @@ impl Gpu {
         let subgroups =
             device.features().contains(wgpu::Features::SUBGROUP).then_some(info.subgroup_min_size);
         let software = info.device_type == wgpu::DeviceType::Cpu;
-        let capabilities = Capabilities::of(&info.name, &device.limits(), subgroups, software);
+        let capabilities = Capabilities {
+            adapter: Some(AdapterKey::of(&info)),
+            ..Capabilities::of(&info.name, &device.limits(), subgroups, software)
+        };
         let as_written = Gpu::with(device, queue, info, capabilities.clone(), trouble);
         if as_written.exponential_error(waiting).await? <= exponential_check::TOLERATED {
             return Ok(as_written);
@@ -217,6 +220,25 @@ impl Gpu {
     pub fn planning_with(&self, capabilities: Capabilities) -> Gpu {
         let Shared { device, queue, info, trouble, .. } = &*self.shared;
         Gpu::with(device.clone(), queue.clone(), info.clone(), capabilities, trouble.clone())
+    }
+
+    /// A context on the same device with a table of what was measured on it, for calls whose
+    /// [`Options::tuned`](crate::Options::tuned) asks for it; all others stay as they are.
+    ///
+    /// A table of another adapter, driver or backend is never gone by: every plan that asks for it
+    /// [says so](crate::Plan::why), and so does [`Tuning::adapter`] beside [`Capabilities::adapter`].
+    ///
+    /// ```no_run
+    /// use wgpu_softmax::{Gpu, Op, Options, Tuning};
+    /// let gpu = Gpu::new_blocking()?;
+    /// # let text = String::new();
+    /// let gpu = gpu.with_tuning(text.parse::<Tuning>()?);
+    /// let options = Options::default().tuned(true);
+    /// let probabilities = gpu.compute_blocking(Op::Softmax, &[6.0_f32, 3.0], &[1, 2], -1, &options)?;
+    /// # Ok::<(), wgpu_softmax::Error>(())
+    /// ```
+    pub fn with_tuning(&self, table: Tuning) -> Gpu {
+        self.planning_with(Capabilities { tuning: Some(Arc::new(table)), ..self.capabilities().clone() })
     }
 
     fn with(

@@ -140,6 +140,7 @@ mod request;
 mod rows;
 mod tensor;
 mod transfer;
+mod tuning;
 mod wait;
 
 pub use adjustment::{Adjustment, Temperature};
@@ -165,6 +166,7 @@ pub use request::Request;
 pub use rows::{Axes, Rows, result_shape};
 pub use tensor::{Tensor, TensorRequest};
 pub use transfer::Progress;
+pub use tuning::{AdapterKey, Candidate, Tuning};
 
 /// The README's example compiles.
 #[cfg(doctest)]

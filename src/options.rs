@@ -50,6 +50,9 @@ pub struct Options {
     pub kernel: Option<Kernel>,
     /// Whether products with Jacobians start from logits or from probabilities.
     pub given: Given,
+    /// Whether a [`Tuning`](crate::Tuning) that the device has may choose kernel and lanes. It changes the last bits of
+    /// results, which is why nothing is tuned unasked. Without a table, and on the CPU, it changes nothing.
+    pub tuned: bool,
 }
 
 impl Options {
@@ -74,6 +77,12 @@ impl Options {
     /// Sets [`Options::given`].
     pub fn given(mut self, given: Given) -> Self {
         self.given = given;
+        self
+    }
+
+    /// Sets [`Options::tuned`].
+    pub fn tuned(mut self, tuned: bool) -> Self {
+        self.tuned = tuned;
         self
     }
 }

@@ -16,7 +16,8 @@ use crate::kernels::{
     split_row_statistics, split_row_write, subgroup_per_row, workgroup_per_row,
 };
 use crate::request::check_given;
-use crate::{Capabilities, Dtype, Error, Op, Options, Output, Result, Rows};
+use crate::tuning::Tuning;
+use crate::{Candidate, Capabilities, Dtype, Error, Op, Options, Output, Result, Rows};
 
 /// More dispatches than this are a mistake in the shape rather than a plan.
 const MOST_DISPATCHES: u64 = 1 << 20;
@@ -229,6 +230,7 @@ pub struct Plan {
     pub(crate) quads: bool,
     kernel: Kernel,
     why: String,
+    tuned: bool,
     windows: u64,
     chunk: u64,
     chunks: u64,
@@ -288,8 +290,7 @@ impl Plan {
         check_32_bits("the number of classes in a row", rows.classes())?;
         check_32_bits("the distance between two classes of a row", rows.inner())?;
 
-        let (kernel, why) = choose(&job, capabilities);
-        let (stages, chunk) = lay_out(&job, kernel, capabilities)?;
+        let Choice { kernel, stages, chunk, why, tuned } = choose_and_lay_out(&job, capabilities)?;
         let mut plan = Plan {
             job,
             stages,
@@ -298,6 +299,7 @@ impl Plan {
             quads: job.consists_of_quads(),
             kernel,
             why,
+            tuned,
             windows: 0,
             chunk,
             chunks: chunked_classes(op, &rows).div_ceil(chunk),
@@ -313,9 +315,15 @@ impl Plan {
         self.kernel
     }
 
-    /// Why that one.
+    /// Why that one. Where a table could have a say in it, this ends with `(tuned)` or `(built-in)`, and tells why a
+    /// table that was asked for is not gone by.
     pub fn why(&self) -> &str {
         &self.why
+    }
+
+    /// Whether a table that was measured on the device had the say: see [`Options::tuned`].
+    pub fn is_tuned(&self) -> bool {
+        self.tuned
     }
 
     /// Windows of the buffers that are worked on one after the other.
@@ -612,6 +620,73 @@ fn fully_masked_bits(op: Op, options: &Options) -> u32 {
         (_, Zero) => 0,
         (_, Nan) => 0x7fc0_0000,
     }
+}
+
+/// What serves the rows, and why.
+struct Choice {
+    kernel: Kernel,
+    stages: Vec<Stage>,
+    /// The classes in a chunk.
+    chunk: u64,
+    why: String,
+    /// Whether the device's table had the say.
+    tuned: bool,
+}
+
+/// The kernel as it was measured where that is asked for, and there is a table whose kernel can serve; else as this plan
+/// chooses by itself.
+fn choose_and_lay_out(job: &Job, capabilities: &Capabilities) -> Result<Choice> {
+    let Job { op, rows, options, dtypes, .. } = job;
+    let (kernel, why) = choose(job, capabilities);
+    let built_in = |why| {
+        let (stages, chunk) = lay_out(job, kernel, capabilities)?;
+        Ok(Choice { kernel, stages, chunk, why, tuned: false })
+    };
+    // Of columns, of Jacobians and of nothing there is no choice that a table could have made.
+    let by_length = rows.inner() == 1 && rows.classes() > 0 && op.output() != Output::PerPair;
+    if !by_length || options.kernel.is_some() {
+        return built_in(why);
+    }
+    if !options.tuned {
+        return built_in(format!("{why} (built-in)"));
+    }
+    match Tuning::taken(op.output(), dtypes.logits, rows.classes(), capabilities) {
+        Ok(Candidate::BuiltIn) => built_in(format!("{why}, and nothing was measured faster (tuned)"))
+            .map(|choice| Choice { tuned: true, ..choice }),
+        Ok(Candidate::Kernel { kernel, lanes }) => match lay_out_with(job, kernel, lanes, capabilities) {
+            Ok((stages, chunk)) => {
+                let why =
+                    format!("{lanes} lane(s) of it were measured fastest for rows of this length (tuned)");
+                Ok(Choice { kernel, stages, chunk, why, tuned: true })
+            }
+            Err(Error::KernelUnsuitable { why: reason, .. }) => {
+                built_in(format!("{why} (built-in: the table has {kernel}, but {reason})"))
+            }
+            Err(error) => Err(error),
+        },
+        Err(reason) => built_in(format!("{why} (built-in: {reason})")),
+    }
+}
+
+/// [`lay_out`], with so many lanes for each row or chunk.
+fn lay_out_with(
+    job: &Job,
+    kernel: Kernel,
+    lanes: u32,
+    capabilities: &Capabilities,
+) -> Result<(Vec<Stage>, u64)> {
+    let (mut stages, chunk) = lay_out(job, kernel, capabilities)?;
+    let unsuitable = |why: String| Error::KernelUnsuitable { kernel, why };
+    let whole = stages.len() == 1;
+    for stage in &mut stages {
+        if !whole && stage.geometry.lanes != lanes {
+            let why = format!("its chunks take {} lanes, not {lanes}", stage.geometry.lanes);
+            return Err(unsuitable(why));
+        }
+        let classes = job.rows.classes();
+        stage.geometry = stage.geometry.with_lanes(lanes, classes, capabilities).map_err(unsuitable)?;
+    }
+    Ok((stages, chunk))
 }
 
 /// The kernel for these rows, and why.

@@ -1,6 +1,11 @@
 //! Plans, without a device: the kernel for every row length, windows that fit, and shapes no memory holds.
 
-use wgpu_softmax::{Axes, Capabilities, Dtype, Error, Kernel, Op, Options, Plan, Rows, wgpu};
+use std::sync::Arc;
+
+use wgpu_softmax::{
+    AdapterKey, Axes, Candidate, Capabilities, Dtype, Error, Kernel, Op, Options, Output, Plan, Rows, Tuning,
+    wgpu,
+};
 
 fn graphics_card() -> Capabilities {
     let limits = wgpu::Limits {
@@ -214,4 +219,235 @@ fn rows_that_do_not_fit() {
     assert!(matches!(rows.with_pitch(u64::MAX), Err(Error::SizeOverflow { .. })));
     assert!(matches!(rows.with_offset(u64::MAX), Err(Error::SizeOverflow { .. })));
     assert_eq!(rows.with_pitch(16).unwrap().with_offset(3).unwrap().extent(), 3 + 3 * 16 + 10);
+}
+
+fn adapter(name: &str, driver: &str) -> AdapterKey {
+    let mut info = wgpu::AdapterInfo::new(wgpu::DeviceType::DiscreteGpu, wgpu::Backend::Vulkan);
+    (info.name, info.driver_info) = (name.into(), driver.into());
+    AdapterKey::of(&info)
+}
+
+fn with_table(capabilities: Capabilities, table: Tuning) -> Capabilities {
+    let mut capabilities = capabilities;
+    capabilities.adapter = Some(adapter("card", "1.0"));
+    capabilities.tuning = Some(Arc::new(table));
+    capabilities
+}
+
+fn with_entry(capabilities: Capabilities, classes: u64, kernel: Kernel, lanes: u32) -> Capabilities {
+    let mut table = Tuning::new(adapter("card", "1.0"));
+    assert!(table.set(Output::PerElement, Dtype::F32, classes, Candidate::Kernel { kernel, lanes }));
+    with_table(capabilities, table)
+}
+
+fn tuned(rows: Rows, capabilities: &Capabilities) -> Plan {
+    Plan::new(Op::Softmax, Dtype::F32, &rows, &Options::default().tuned(true), capabilities).unwrap()
+}
+
+/// What a plan does, without the reason for it.
+fn deeds(plan: &Plan) -> String {
+    let text = plan.to_string();
+    text.lines().filter(|line| !line.starts_with("kernel ")).collect::<Vec<_>>().join("\n")
+        + plan.kernel().name()
+}
+
+#[test]
+fn a_table_chooses_kernel_and_lanes_by_length_values_and_type_alone() {
+    let card = with_entry(graphics_card(), 1000, Kernel::WorkgroupPerRow, 64);
+    for count in [1, 10, 65_536, 1 << 30] {
+        let plan = tuned(Rows::batch(count, 513).unwrap(), &card);
+        assert_eq!(plan.kernel(), Kernel::WorkgroupPerRow);
+        assert!(plan.is_tuned() && plan.why().ends_with("(tuned)"), "{}", plan.why());
+        assert!(plan.to_string().contains("64 lane(s) a row"), "{plan}");
+    }
+    for (op, dtype, classes) in [
+        (Op::Softmax, Dtype::F32, 512),
+        (Op::Softmax, Dtype::F32, 1025),
+        (Op::Softmax, Dtype::F16, 1000),
+        (Op::LogSumExp, Dtype::F32, 1000),
+        (Op::CrossEntropy, Dtype::F32, 1000),
+    ] {
+        let rows = Rows::batch(10, classes).unwrap();
+        let of = |options: Options| Plan::new(op, dtype, &rows, &options, &card).unwrap();
+        let plan = of(Options::default().tuned(true));
+        assert!(plan.why().contains("(built-in: the table has nothing for rows of"), "{}", plan.why());
+        assert_eq!(deeds(&plan), deeds(&of(Options::default())));
+    }
+    for op in [Op::LogSoftmax, Op::Vjp, Op::CrossEntropyGradient] {
+        let rows = Rows::batch(10, 1000).unwrap();
+        let plan = Plan::new(op, Dtype::F32, &rows, &Options::default().tuned(true), &card).unwrap();
+        assert!(plan.is_tuned() && plan.kernel() == Kernel::WorkgroupPerRow, "{op}");
+    }
+}
+
+#[test]
+fn a_table_that_nobody_asks_for_changes_nothing() {
+    let card = with_entry(graphics_card(), 1000, Kernel::WorkgroupPerRow, 64);
+    let rows = Rows::batch(10, 1000).unwrap();
+    assert_eq!(plan(rows, &card).to_string(), plan(rows, &graphics_card()).to_string());
+    assert!(plan(rows, &card).why().ends_with("(built-in)"));
+    // A kernel that is asked for is what is got, and columns and Jacobians are not measured.
+    let asked = Options::default().tuned(true).kernel(Kernel::SplitRow);
+    let asked = Plan::new(Op::Softmax, Dtype::F32, &rows, &asked, &card).unwrap();
+    assert_eq!((asked.kernel(), asked.why()), (Kernel::SplitRow, "it was asked for"));
+    let columns = Rows::new(2, 1000, 3).unwrap();
+    assert_eq!(tuned(columns, &card).to_string(), plan(columns, &graphics_card()).to_string());
+    let of = |options| Plan::new(Op::Jacobian, Dtype::F32, &rows, &options, &card).unwrap().to_string();
+    assert_eq!(of(Options::default()), of(Options::default().tuned(true)));
+}
+
+#[test]
+fn a_table_of_another_adapter_or_driver_is_not_gone_by() {
+    let rows = Rows::batch(10, 1000).unwrap();
+    let mut card = with_entry(graphics_card(), 1000, Kernel::WorkgroupPerRow, 64);
+    for (here, said) in [
+        (
+            Some(adapter("card", "1.1")),
+            "measured on card (discrete, vulkan, 1.0), and this is card (discrete, vulkan, 1.1)",
+        ),
+        (Some(adapter("another card", "1.0")), "and this is another card"),
+        (None, "and this is no adapter"),
+    ] {
+        card.adapter = here;
+        let plan = tuned(rows, &card);
+        assert!(!plan.is_tuned() && plan.why().contains("(built-in: the table was"), "{}", plan.why());
+        assert!(plan.why().contains(said), "{}", plan.why());
+        assert_eq!(deeds(&plan), deeds(&self::plan(rows, &graphics_card())));
+    }
+    let plan = tuned(rows, &graphics_card());
+    assert!(plan.why().ends_with("(built-in: there is no table for this device)"), "{}", plan.why());
+}
+
+#[test]
+fn what_a_device_cannot_do_is_not_taken_from_a_table() {
+    use Kernel::{LanePerColumn, SplitRow, SubgroupPerRow, WorkgroupPerRow};
+    for (device, classes, kernel, lanes) in [
+        (graphics_card(), 1000, WorkgroupPerRow, 0),
+        (graphics_card(), 1000, WorkgroupPerRow, 48),
+        (graphics_card(), 1000, WorkgroupPerRow, 1 << 31),
+        (graphics_card(), 1000, SubgroupPerRow, 64),
+        (graphics_card(), 1000, LanePerColumn, 2),
+        (graphics_card(), 100_000, SplitRow, 1),
+        (graphics_card(), 100_000, LanePerColumn, 1),
+        (software(), 1000, SubgroupPerRow, 16),
+        (software(), 1000, WorkgroupPerRow, 512),
+        (software(), 1_000_000, SubgroupPerRow, 8),
+        (without_subgroups(), 1000, SubgroupPerRow, 8),
+        (without_subgroups(), 1000, WorkgroupPerRow, 512),
+    ] {
+        let rows = Rows::batch(10, classes).unwrap();
+        let plan = tuned(rows, &with_entry(device.clone(), classes, kernel, lanes));
+        let told = format!("{kernel} {lanes} on {}: {}", device.name, plan.why());
+        assert!(!plan.is_tuned() && plan.why().contains(&format!("the table has {kernel}, but ")), "{told}");
+        assert_eq!(deeds(&plan), deeds(&self::plan(rows, &device)), "{told}");
+    }
+    // A row that no binding covers is split, whatever was measured.
+    let mut narrow = with_entry(graphics_card(), 4000, WorkgroupPerRow, 256);
+    narrow.binding_bytes = 8192;
+    assert_eq!(tuned(Rows::batch(10, 4000).unwrap(), &narrow).kernel(), SplitRow);
+}
+
+#[test]
+fn candidates_serve_their_whole_span() {
+    for device in [graphics_card(), software(), without_subgroups()] {
+        for classes in [1u64, 2, 3, 10, 33, 1000, 5000, 50_257, 1 << 20] {
+            for (op, dtype) in [(Op::Softmax, Dtype::F32), (Op::LogSumExp, Dtype::F16)] {
+                let candidates = Tuning::candidates(op, dtype, classes, &device);
+                assert_eq!(candidates[0], Candidate::BuiltIn);
+                assert!(candidates.len() <= 16, "{candidates:?}");
+                assert!(candidates.len() > 1 || classes < 32, "{classes} on {}", device.name);
+                for candidate in candidates {
+                    let mut table = Tuning::new(adapter("card", "1.0"));
+                    table.set(op.output(), dtype, classes, candidate);
+                    let device = with_table(device.clone(), table);
+                    let span = Tuning::span(classes).unwrap();
+                    for classes in [*span.start(), classes, *span.end()] {
+                        let rows = Rows::batch(100, classes).unwrap();
+                        let plan =
+                            Plan::new(op, dtype, &rows, &Options::default().tuned(true), &device).unwrap();
+                        assert!(plan.is_tuned(), "{candidate} for {classes}: {}", plan.why());
+                    }
+                }
+            }
+        }
+        assert!(Tuning::candidates(Op::Jacobian, Dtype::F32, 10, &device).is_empty());
+        assert!(Tuning::candidates(Op::Softmax, Dtype::F64, 10, &device).is_empty());
+        assert!(Tuning::candidates(Op::Softmax, Dtype::F32, 0, &device).is_empty());
+        assert!(Tuning::candidates(Op::Softmax, Dtype::F32, (1 << 20) + 1, &device).is_empty());
+    }
+}
+
+#[test]
+fn spans_end_at_powers_of_two() {
+    let spans = [0, 1, 2, 3, 4, 5, 1024, 1025, 1 << 20, (1 << 20) + 1, u64::MAX].map(Tuning::span);
+    let expected = [
+        None,
+        Some(1..=1),
+        Some(2..=2),
+        Some(3..=4),
+        Some(3..=4),
+        Some(5..=8),
+        Some(513..=1024),
+        Some(1025..=2048),
+    ];
+    assert_eq!(spans[..8], expected);
+    assert_eq!(spans[8..], [Some((1 << 19) + 1..=1 << 20), None, None]);
+}
+
+#[test]
+fn tables_are_text() {
+    let mut table = Tuning::new(adapter("a  card\nof two lines", ""));
+    assert_eq!(table.adapter().name, "a card of two lines");
+    let entries = [
+        (Output::TwoPerRow, Dtype::Bf16, 1 << 20, Candidate::Kernel { kernel: Kernel::SplitRow, lanes: 256 }),
+        (Output::PerElement, Dtype::F32, 1, Candidate::BuiltIn),
+        (Output::PerElement, Dtype::F16, 7, Candidate::Kernel { kernel: Kernel::SubgroupPerRow, lanes: 2 }),
+    ];
+    for (output, dtype, classes, fastest) in entries {
+        assert!(table.set(output, dtype, classes, Candidate::BuiltIn));
+        assert!(table.set(output, dtype, classes, fastest));
+        assert_eq!(table.get(output, dtype, classes), Some(fastest));
+    }
+    for (output, dtype, classes) in
+        [(Output::PerPair, Dtype::F32, 7), (Output::PerRow, Dtype::F64, 7), (Output::PerRow, Dtype::F32, 0)]
+    {
+        assert!(!table.set(output, dtype, classes, Candidate::BuiltIn));
+        assert_eq!(table.get(output, dtype, classes), None);
+    }
+    let text = table.to_string();
+    assert_eq!(text.parse::<Tuning>().unwrap(), table, "{text}");
+    assert_eq!(text.replace('\n', "\r\n").parse::<Tuning>().unwrap(), table);
+    assert_eq!(text.lines().filter(|line| line.starts_with("per-")).count(), 3, "{text}");
+}
+
+#[test]
+fn what_is_no_table_is_an_error_that_names_the_line() {
+    let head = "wgpu-softmax tuning 1\nname a\nbackend vulkan\nkind discrete\ndriver\n";
+    assert!(head.parse::<Tuning>().is_ok());
+    for (text, wrong, said) in [
+        (String::new(), 1, "wgpu-softmax tuning 1"),
+        (head.replace("tuning 1", "tuning 2"), 1, "this version"),
+        (head.replace("kind", "sort"), 4, "kind"),
+        (head.replace("driver\n", ""), 5, "driver"),
+        (format!("{head}per-element f32"), 6, "an entry is"),
+        (format!("{head}\n# so\nper-pair f32 8 built-in"), 8, "per-pair"),
+        (format!("{head}per-row f64 8 built-in"), 6, "f64"),
+        (format!("{head}per-row f32 7 built-in"), 6, "power of two"),
+        (format!("{head}per-row f32 0 built-in"), 6, "power of two"),
+        (format!("{head}per-row f32 2097152 built-in"), 6, "power of two"),
+        (format!("{head}per-row f32 -8 built-in"), 6, "power of two"),
+        (format!("{head}per-row f32 8 built-in 3"), 6, "built-in"),
+        (format!("{head}per-row f32 8 jacobian 3"), 6, "jacobian"),
+        (format!("{head}per-row f32 8 split_row"), 6, "its lanes"),
+        (format!("{head}per-row f32 8 split_row many"), 6, "many"),
+        (format!("{head}per-row f32 8 split_row 4294967296"), 6, "no number"),
+        (format!("{head}per-row f32 8 built-in\nper-row f32 8 built-in"), 7, "already"),
+    ] {
+        match text.parse::<Tuning>() {
+            Err(Error::TuningUnreadable { line, why }) => {
+                assert!(line == wrong && why.contains(said), "{line}: {why}\n{text}");
+            }
+            other => panic!("{other:?}\n{text}"),
+        }
+    }
 }

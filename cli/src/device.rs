@@ -3,6 +3,10 @@
 use serde::Serialize;
 use wgpu_softmax::{Device, Dtype, Engine, Error};
 
+use crate::failure::{Failure, Outcome};
+use crate::output::shown;
+use crate::tables;
+
 /// A device that is ready, for elements of one type.
 #[derive(Debug)]
 pub struct Chosen {
@@ -20,6 +24,29 @@ pub struct Identity {
     pub backend: Option<String>,
     /// Why this one.
     pub why: String,
+    /// The file of the table that chooses its kernels, where that is asked for.
+    pub table: Option<String>,
+}
+
+impl Chosen {
+    /// The same device with the table that was measured on it, for elements of type `dtype`.
+    ///
+    /// # Errors
+    /// Where there is no such table, and on the CPU.
+    pub fn tuned(self, dtype: Dtype) -> Outcome<Chosen> {
+        let Chosen { engine, mut identity } = self;
+        let gpu = engine.gpu().filter(|_| engine.uses_gpu(dtype));
+        let Some(adapter) = gpu.and_then(|gpu| gpu.capabilities().adapter.clone()) else {
+            return Err(Failure::Usage(format!(
+                "--tuned is about an adapter's kernels, and this would run on {}, because {}: name an adapter by \
+                 --device, or leave --tuned out",
+                identity.name, identity.why
+            )));
+        };
+        let stored = tables::load(&adapter)?;
+        identity.table = Some(shown(&stored.path));
+        Ok(Chosen { engine: engine.with_tuning(stored.table), identity })
+    }
 }
 
 /// Opens the device for elements of type `dtype`; an error where it is missing or does not compute in it.
@@ -45,6 +72,7 @@ fn describe(engine: Engine, dtype: Dtype) -> Chosen {
         kind: if uses_gpu { "gpu" } else { "cpu" },
         backend,
         why: engine.why(dtype),
+        table: None,
     };
     Chosen { engine, identity }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use wgpu_softmax::{Cpu, Device, Dtype, Gpu};
+use wgpu_softmax::{AdapterKey, Cpu, Device, Dtype, Gpu};
 
 use crate::args::Devices;
 use crate::device::{self, Identity};
@@ -23,36 +23,23 @@ struct Found {
 #[derive(Debug, Serialize)]
 struct Adapter {
     name: String,
-    kind: &'static str,
-    backend: &'static str,
+    kind: String,
+    backend: String,
     driver: String,
 }
 
 /// Lists the adapters and the CPU.
 pub fn run(asked: &Devices) -> Outcome {
     let adapters = (Gpu::adapters_blocking().into_iter())
-        .map(|info| Adapter {
-            kind: kind(info.device_type),
-            backend: info.backend.to_str(),
-            driver: [info.driver, info.driver_info].join(" ").trim().to_string(),
-            name: info.name,
+        .map(|info| {
+            let AdapterKey { name, kind, backend, driver, .. } = AdapterKey::of(&info);
+            Adapter { name, kind, backend, driver }
         })
         .collect();
     let auto = device::open(&Device::Auto, Dtype::F32)?.identity;
     let found = Found { adapters, cpu: Cpu::new().name(), auto };
     let text = if asked.json { report::json_line(&found) } else { found.table() };
     print(text.as_bytes())
-}
-
-fn kind(of: wgpu_softmax::wgpu::DeviceType) -> &'static str {
-    use wgpu_softmax::wgpu::DeviceType;
-    match of {
-        DeviceType::DiscreteGpu => "discrete",
-        DeviceType::IntegratedGpu => "integrated",
-        DeviceType::VirtualGpu => "virtual",
-        DeviceType::Cpu => "software",
-        DeviceType::Other => "unknown",
-    }
 }
 
 impl Found {
@@ -62,9 +49,11 @@ impl Found {
             text.push_str("no GPU adapter: install a Vulkan, Metal or DX12 driver to have one\n");
         } else {
             let mut lines = vec![["adapter", "kind", "backend", "driver"]];
-            lines.extend(self.adapters.iter().map(|adapter| {
-                [adapter.name.as_str(), adapter.kind, adapter.backend, adapter.driver.as_str()]
-            }));
+            lines.extend(
+                self.adapters
+                    .iter()
+                    .map(|adapter| [&*adapter.name, &adapter.kind, &adapter.backend, &adapter.driver]),
+            );
             let width =
                 |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
             let widths = [width(0), width(1), width(2)];

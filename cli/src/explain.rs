@@ -19,6 +19,7 @@ pub fn run(asked: &Explain) -> Outcome {
     let (rows, permuted) = rows(shape, &axes, &resolved)?;
     let dtype = computation.dtype.unwrap_or(Dtype::F32);
     let chosen = device::open(&computation.device, dtype)?;
+    let chosen = if computation.tuned { chosen.tuned(dtype)? } else { chosen };
 
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -38,6 +39,9 @@ pub fn run(asked: &Explain) -> Outcome {
         line("order", "the axes are not adjacent: each row is brought together on the host first".into());
     }
     line("device", report::device(&chosen.identity));
+    if let Some(table) = &chosen.identity.table {
+        line("table", format!("{table}, measured on this adapter with this driver"));
+    }
     match chosen.engine.gpu().filter(|_| chosen.engine.uses_gpu(dtype)) {
         Some(gpu) => {
             let plan = plan(asked, dtype, &rows, gpu.capabilities())?;
@@ -73,7 +77,7 @@ fn plan(
     rows: &Rows,
     capabilities: &Capabilities,
 ) -> wgpu_softmax::Result<Plan> {
-    let options = Options::default().precision(asked.computation.precision);
+    let options = Options::default().precision(asked.computation.precision).tuned(asked.computation.tuned);
     Plan::new(planned(asked.operation), dtype, rows, &options, capabilities)
 }
 

@@ -18,6 +18,8 @@ mod progress;
 mod report;
 mod run;
 mod shaders;
+mod tables;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Devices(devices) => devices::run(devices),
         Command::Explain(explain) => explain::run(explain),
         Command::Bench(bench) => bench::run(bench),
+        Command::Tune(tune) => tune::run(tune),
         Command::Plot(plot) => plot::run(plot),
         Command::Shaders(shaders) => shaders::run(shaders),
         Command::Completions(completions) => completions::run(completions),

@@ -47,6 +47,10 @@ pub struct Bench {
     #[arg(long, value_name = "DEVICE,…", value_delimiter = ',', value_parser = values::measured_device)]
     pub devices: Option<Vec<Measured>>,
 
+    /// Measure adapters as they run by the tables that `tune` has stored for them.
+    #[arg(long)]
+    pub tuned: bool,
+
     /// Time each case so often, rather than for so long.
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub repeats: Option<u32>,

@@ -1,11 +1,12 @@
 //! The command line: what may be asked for, and every check that needs nothing but the words themselves.
 //!
 //! [`values`] knows what single words stand for, [`run`] what `run` is told and which of it goes together,
-//! [`bench`] what `bench` is told, [`plot`] what `plot` is told.
+//! [`bench`] what `bench` is told, [`tune`] what `tune` is told, [`plot`] what `plot` is told.
 
 mod bench;
 mod plot;
 mod run;
+mod tune;
 mod values;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use wgpu_softmax::{Axes, Device, Dtype, Op, Precision};
 pub use bench::{Batch, Bench, Measured, Mode, Preset};
 pub use plot::{Over, Plot, Plotted, SoftmaxPlot};
 pub use run::{Adjusting, Losing, Run};
+pub use tune::Tune;
 pub use values::{MEASURED, Operation, Shape, Temperature};
 
 const EXAMPLES: &str = "\
@@ -27,6 +29,7 @@ Examples:
   wgpu-softmax explain 4096x50257 --device gpu       which kernel would run, and why
   wgpu-softmax plot jacobian logits.npy --row 3 -o jacobian.svg
   wgpu-softmax bench --devices cpu,gpu               how fast it is here, beside what the memory allows
+  wgpu-softmax tune                                  which kernels are fastest here, for --tuned
 
 Exit status: 0; 2 for a wrong command line; 3 for input that cannot be read or does not fit; 4 for a device \
 that is missing or cannot do it; 5 for output that cannot be written.";
@@ -50,6 +53,8 @@ pub enum Command {
     Explain(Explain),
     /// Measure how fast it is here, beside what the memory allows.
     Bench(Box<Bench>),
+    /// Measure which kernel is fastest for rows of every length on an adapter, for --tuned to go by.
+    Tune(Tune),
     /// Draw probabilities, losses or a Jacobian as SVG, of an array or as textbooks show them.
     #[command(subcommand)]
     Plot(Plot),
@@ -96,6 +101,11 @@ pub struct Computation {
     /// Accurate to a few units in the last place, or the device's own exponential.
     #[arg(long, value_name = "PRECISION", default_value = "accurate", value_parser = values::precision())]
     pub precision: Precision,
+
+    /// Let the table that `tune` has stored for the adapter choose the kernel; the last bits of results may differ
+    /// from those without.
+    #[arg(long)]
+    pub tuned: bool,
 }
 
 impl Computation {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use wgpu_softmax::{Axes, Device, Dtype, FullyMasked, Op, Precision, Reduction};
+use wgpu_softmax::{Axes, Device, Dtype, FullyMasked, Op, Precision, Reduction, Tuning};
 
 use super::bench::{Batch, Measured};
 use crate::arrays::ArrayFile;
@@ -96,6 +96,29 @@ pub fn measured_device(text: &str) -> Result<Measured, String> {
         "reference" => Ok(Measured::Reference),
         "" | "auto" => Err("give gpu, cpu, reference, or a part of an adapter's name".into()),
         _ => device(text).map(Measured::Device),
+    }
+}
+
+/// An adapter.
+pub fn adapter(text: &str) -> Result<Device, String> {
+    match device(text) {
+        Ok(device @ (Device::Gpu | Device::Named(_))) => Ok(device),
+        _ => Err("give gpu, or a part of an adapter's name: there is no kernel to choose on the CPU".into()),
+    }
+}
+
+/// A type that GPUs compute in.
+pub fn dtype_on_gpu() -> impl TypedValueParser<Value = Dtype> {
+    let named =
+        |name: String| Dtype::ON_GPU.into_iter().find(|dtype| dtype.name() == name).unwrap_or(Dtype::F32);
+    PossibleValuesParser::new(Dtype::ON_GPU.map(Dtype::name)).map(named)
+}
+
+/// A length of rows that is measured.
+pub fn length(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(classes) if Tuning::span(classes).is_some() => Ok(classes),
+        _ => Err(format!("give a number of classes from 1 to {}", Tuning::LONGEST)),
     }
 }
 

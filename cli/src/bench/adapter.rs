@@ -13,7 +13,10 @@ use super::clock::{Budget, Timing, seconds};
 use super::data::{Number, Regions};
 use super::host::{Judge, Memory, turns};
 use super::judge::Errors;
+use super::one_call::OneCall;
 use super::stopwatch::{Stopwatch, read, submit_and_wait};
+use crate::failure::Outcome;
+use crate::tables;
 
 /// As many operations are made ready for a case at most.
 const MOST_TURNS: usize = 64;
@@ -39,6 +42,13 @@ impl Adapter {
         };
         let stopwatch = Stopwatch::new(&gpu);
         Ok(Adapter { gpu, stopwatch })
+    }
+
+    /// The same adapter with the table that was measured on it.
+    pub fn tuned(self) -> Outcome<Adapter> {
+        let Some(key) = &self.gpu.capabilities().adapter else { return Ok(self) };
+        let table = tables::load(key)?.table;
+        Ok(Adapter { gpu: self.gpu.with_tuning(table), ..self })
     }
 
     /// Whether it computes on the CPU.
@@ -114,7 +124,7 @@ impl DeviceMemory {
     }
 
     /// A case made ready for each of its turns.
-    fn prepare(&self, gpu: &Gpu, case: &Case) -> Result<Vec<Prepared>> {
+    pub fn prepare(&self, gpu: &Gpu, case: &Case) -> Result<Vec<Prepared>> {
         let count = turns_on_device(case, self.in_turns);
         (0..count).map(|turn| self.prepare_turn(gpu, case, turn)).collect()
     }
@@ -134,7 +144,7 @@ impl DeviceMemory {
         };
         let rows = Rows::batch(case.batch.rows as u64, case.batch.classes as u64)?;
         let logits = self.logits.buffer().slice(part(&self.logits, inputs.clone())?);
-        let preparation = gpu.preparation(case.op, &rows, logits, dtype);
+        let preparation = gpu.preparation(case.op, &rows, logits, dtype).options(gpu.options());
         let preparation = match case.op {
             Op::CrossEntropy => preparation,
             _ => preparation.result(self.result.buffer().slice(part(&self.result, results)?), dtype),

@@ -16,7 +16,7 @@ use super::data::{self, Random};
 use super::host::{Judge, Memory, Threads, errors_of_one_call, time_one_call};
 use super::judge::{Errors, MOST_JUDGED};
 use super::one_call::OneCall;
-use super::{described, note_wrong, verdict, verified_then_timed};
+use super::{NOTHING_TUNED, described, note_wrong, verdict, verified_then_timed};
 use crate::args::{Batch, Bench, Measured, Mode};
 use crate::failure::{Failure, Outcome};
 use crate::output::{note, print};
@@ -43,7 +43,9 @@ struct Line {
 pub fn run(asked: &Bench, mode: Mode) -> Outcome {
     let threads = threads(asked)?;
     let adapter = match mode {
+        Mode::Cpu if asked.tuned => return Err(Failure::Usage(NOTHING_TUNED.into())),
         Mode::Cpu => None,
+        Mode::GpuResident | Mode::GpuE2e if asked.tuned => Some(Adapter::open(&device(asked)?)?.tuned()?),
         Mode::GpuResident | Mode::GpuE2e => Some(Adapter::open(&device(asked)?)?),
     };
     let budget = Budget { seconds: asked.seconds.unwrap_or(1.0), repeats: None, cold: false };

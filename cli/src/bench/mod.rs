@@ -20,13 +20,17 @@ use std::time::Instant;
 
 use wgpu_softmax::{Cpu, Device, Dtype, Error, Gpu, bf16, f16};
 
-use adapter::{Adapter, DeviceMemory, Way};
-use cases::{Agenda, Case};
-use clock::{Budget, Timing};
-use data::Number;
-use host::{Judge, Memory, Threads, errors_of_one_call, time_one_call, time_reference};
+use adapter::Way;
+pub use adapter::{Adapter, DeviceMemory};
+use cases::Agenda;
+pub use cases::Case;
+pub use clock::{Budget, Timing};
+pub use data::{Number, logits};
+pub use host::{Judge, Memory};
+use host::{Threads, errors_of_one_call, time_one_call, time_reference};
 use host_limits::HostLimits;
 use judge::Errors;
+pub use judge::MOST_JUDGED;
 use report::Measurement;
 pub use report::Row;
 
@@ -43,6 +47,9 @@ pub fn run(asked: &Bench) -> Outcome {
         return lines::run(asked, mode);
     }
     let places = Places::open(asked)?;
+    if asked.tuned && places.adapters.is_empty() {
+        return Err(Failure::Usage(NOTHING_TUNED.into()));
+    }
     let agenda = Agenda::of(asked, places.adapters.iter().any(|adapter| !adapter.is_software()));
     if agenda.cases.is_empty() {
         return Err(Failure::Usage(
@@ -101,6 +108,9 @@ pub fn run(asked: &Bench) -> Outcome {
     verdict(bench.wrong)
 }
 
+/// Why `--tuned` has no meaning.
+const NOTHING_TUNED: &str = "--tuned is about an adapter's kernels, and no adapter is measured: leave it out";
+
 /// Where is measured.
 #[derive(Debug)]
 struct Places {
@@ -113,10 +123,14 @@ impl Places {
     fn open(asked: &Bench) -> Outcome<Places> {
         let mut places = Places { cpu: false, reference: false, adapters: Vec::new() };
         let Some(devices) = &asked.devices else {
-            let adapter = Adapter::open(&Device::Gpu);
-            if let Err(error) = &adapter {
-                note(&format!("no adapter is measured: {}", Failure::from(error.clone())));
-            }
+            let adapter = match Adapter::open(&Device::Gpu) {
+                Ok(adapter) if asked.tuned => Some(adapter.tuned()?),
+                Ok(adapter) => Some(adapter),
+                Err(error) => {
+                    note(&format!("no adapter is measured: {}", Failure::from(error)));
+                    None
+                }
+            };
             return Ok(Places { cpu: true, reference: true, adapters: adapter.into_iter().collect() });
         };
         for device in devices {
@@ -125,6 +139,7 @@ impl Places {
                 Measured::Device(Device::Cpu) => places.cpu = true,
                 Measured::Device(device) => {
                     let adapter = Adapter::open(device)?;
+                    let adapter = if asked.tuned { adapter.tuned()? } else { adapter };
                     let is_same = |other: &Adapter| other.gpu.info() == adapter.gpu.info();
                     if !places.adapters.iter().any(is_same) {
                         places.adapters.push(adapter);
@@ -268,7 +283,7 @@ impl Run {
                 &mut *device,
                 |device| match errors {
                     Some(errors) => Ok(errors),
-                    None => judged_on(case, adapter, device, judge),
+                    None => judged_on(case, &adapter.gpu, device, judge),
                 },
                 |device| device.time(adapter, case, way, &budget),
             );
@@ -402,25 +417,27 @@ fn verified_then_timed<M>(
     Ok((errors, timing))
 }
 
-fn judged_on(
+/// The errors of what an adapter leaves of a case.
+pub fn judged_on(
     case: &Case,
-    adapter: &Adapter,
+    gpu: &Gpu,
     device: &DeviceMemory,
     judge: &Judge,
 ) -> wgpu_softmax::Result<Errors> {
     match case.dtype {
-        Dtype::F16 => device.errors::<f16>(&adapter.gpu, case, judge),
-        Dtype::Bf16 => device.errors::<bf16>(&adapter.gpu, case, judge),
-        _ => device.errors::<f32>(&adapter.gpu, case, judge),
+        Dtype::F16 => device.errors::<f16>(gpu, case, judge),
+        Dtype::Bf16 => device.errors::<bf16>(gpu, case, judge),
+        _ => device.errors::<f32>(gpu, case, judge),
     }
 }
 
-fn described(case: &Case) -> String {
+/// A case in words.
+pub fn described(case: &Case) -> String {
     format!("{} {}x{} {}", case.op, case.batch.rows, case.batch.classes, case.dtype)
 }
 
 /// Tells of a result that is not right, and is not timed.
-fn note_wrong(case: &Case, place: &str, errors: &Errors) {
+pub fn note_wrong(case: &Case, place: &str, errors: &Errors) {
     note(&format!(
         "WRONG, and not timed: {} on {place}: {:.3e} times the promised error (absolute {:.3e})",
         described(case),

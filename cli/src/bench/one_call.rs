@@ -1,6 +1,8 @@
 //! One call from host memory to host memory, on the CPU or a GPU: what a program does that has its data there.
 
-use wgpu_softmax::{Cpu, CrossEntropy, Element, Gpu, Losses, Op, Operand, Reduction, Request, Result};
+use wgpu_softmax::{
+    Cpu, CrossEntropy, Element, Gpu, Losses, Op, Operand, Options, Reduction, Request, Result,
+};
 
 use super::cases::Case;
 use super::data::Number;
@@ -8,6 +10,11 @@ use super::judge::Inputs;
 
 /// What answers in one call.
 pub trait OneCall {
+    /// What calls are made with.
+    fn options(&self) -> Options {
+        Options::default()
+    }
+
     fn answer_into<T: Element>(&self, request: &Request<'_>, result: &mut [T]) -> Result<()>;
     fn cross_entropy<T: Element>(&self, loss: &CrossEntropy<'_>) -> Result<Losses<T>>;
 }
@@ -23,6 +30,11 @@ impl OneCall for Cpu {
 }
 
 impl OneCall for Gpu {
+    /// A context has a table only where `--tuned` asks for it.
+    fn options(&self) -> Options {
+        Options::default().tuned(self.capabilities().tuning.is_some())
+    }
+
     fn answer_into<T: Element>(&self, request: &Request<'_>, result: &mut [T]) -> Result<()> {
         self.answer_into_blocking(request, result)
     }
@@ -43,10 +55,11 @@ pub fn compute<T: Number>(
     if case.op.is_loss() {
         let logits = T::elements(inputs.logits);
         let loss = CrossEntropy::new(logits, &shape, 1, inputs.labels).reduction(Reduction::None);
+        let loss = loss.options(on.options());
         let loss = if case.op == Op::CrossEntropyGradient { loss.with_gradient() } else { loss };
         return on.cross_entropy(&loss).map(Some);
     }
-    let request = Request::new(case.op, T::elements(inputs.logits), &shape, 1);
+    let request = Request::new(case.op, T::elements(inputs.logits), &shape, 1).options(on.options());
     let operand = T::elements(inputs.operand);
     let request = match case.op.operand() {
         Some(Operand::Cotangent) => request.cotangent(operand),

@@ -24,7 +24,8 @@ pub fn along(axes: &[usize], rank: usize) -> String {
 /// A device, and why it.
 pub fn device(identity: &Identity) -> String {
     let backend = identity.backend.as_ref().map(|backend| format!(" by {backend}")).unwrap_or_default();
-    format!("{}{backend}, because {}", identity.name, identity.why)
+    let table = if identity.table.is_some() { ", tuned" } else { "" };
+    format!("{}{backend}{table}, because {}", identity.name, identity.why)
 }
 
 /// A number of things.

@@ -70,6 +70,7 @@ impl<'a> Task<'a> {
         let clock = Instant::now();
         let chosen = device::open(&computation.device, dtype.computed().dtype())
             .map_err(|error| about_integers(error, logits.stored()))?;
+        let chosen = if computation.tuned { chosen.tuned(dtype.computed().dtype())? } else { chosen };
         let report = Report {
             operation: asked.operation,
             input: Input::of(logits),
@@ -219,7 +220,8 @@ fn weighted(op: Op, asked: &Run) -> Op {
 
 fn options(asked: &Run) -> Options {
     let Run { computation, adjusting, .. } = asked;
-    Options::default().precision(computation.precision).fully_masked(adjusting.fully_masked)
+    let options = Options::default().precision(computation.precision).tuned(computation.tuned);
+    options.fully_masked(adjusting.fully_masked)
 }
 
 /// What reports say of what became of the logits first.

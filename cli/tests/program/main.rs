@@ -25,6 +25,7 @@ mod reports;
 mod safetensors;
 mod shaders;
 mod streams;
+mod tune;
 mod weighted_sums;
 
 use std::io::Write;
