@@ -134,6 +134,7 @@ mod pipelines;
 mod plan;
 mod preparation;
 mod processor;
+mod recycled;
 pub mod reference;
 mod request;
 mod rows;
