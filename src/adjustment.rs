@@ -64,6 +64,13 @@ pub(crate) struct Causal {
     pub(crate) window: Option<u64>,
 }
 
+/// An adjustment to which no memory of the caller's belongs, so that it can be compared with a later one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Unborrowed {
+    temperature: Option<f64>,
+    causal: Option<Causal>,
+}
+
 impl<'a> Adjustment<'a> {
     /// Divides the logits by `temperature`: one number, or one for each row.
     pub fn temperature(mut self, temperature: impl Into<Temperature<'a>>) -> Self {
@@ -111,6 +118,19 @@ impl<'a> Adjustment<'a> {
             && self.additive_mask.is_none()
             && self.causal.is_none()
             && self.lengths.is_none()
+    }
+
+    /// What is left of it when the caller's memory is gone, where that is all of it.
+    pub(crate) fn unborrowed(&self) -> Option<Unborrowed> {
+        let Adjustment { temperature, mask: None, additive_mask: None, causal, lengths: None } = *self else {
+            return None;
+        };
+        let temperature = match temperature {
+            None => None,
+            Some(Temperature::Same(temperature)) => Some(temperature),
+            Some(Temperature::PerRow(_)) => return None,
+        };
+        Some(Unborrowed { temperature, causal })
     }
 
     /// The same over the rows of `arrangement`, an array of `shape` that is computed in `computed`.

@@ -1,10 +1,11 @@
 //! A device to compute on, owned or borrowed, with all that is made once for it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::kernels::exponential_check;
 use crate::pipelines::Pipelines;
+use crate::recycled::Recycled;
 use crate::transfer::Workspace;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::wait::Poller;
@@ -34,6 +35,7 @@ struct Shared {
     capabilities: Capabilities,
     pipelines: Pipelines,
     workspaces: Mutex<Vec<Workspace>>,
+    recycled: Mutex<Recycled>,
     #[cfg(not(target_arch = "wasm32"))]
     poller: OnceLock<Poller>,
     trouble: Trouble,
@@ -258,6 +260,7 @@ impl Gpu {
             capabilities,
             pipelines: Pipelines::new(checked_shaders),
             workspaces: Mutex::default(),
+            recycled: Mutex::default(),
             #[cfg(not(target_arch = "wasm32"))]
             poller: OnceLock::new(),
             trouble,
@@ -337,6 +340,26 @@ impl Gpu {
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn poller(&self) -> &Poller {
         self.shared.poller.get_or_init(|| Poller::new(self.device().clone()))
+    }
+
+    /// What calls on tensors have left.
+    pub(crate) fn recycled(&self) -> MutexGuard<'_, Recycled> {
+        self.shared.recycled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps at most so many bytes of buffers of tensors that are gone, for the next tensors of the same size:
+    /// 512 MiB unless something else is said, and never more than 64 buffers. 0 keeps none.
+    pub fn keep_at_most(&self, bytes: u64) {
+        self.recycled().keep_at_most(bytes);
+    }
+
+    /// Lets go of all memory that calls have left for the next ones: buffers of tensors that are gone, prepared
+    /// operations, staging memory. The next calls allocate anew.
+    pub fn release_memory(&self) {
+        self.recycled().clear();
+        self.shared.workspaces.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        // The device frees what nothing uses any more when it is polled.
+        self.notice_loss();
     }
 
     /// Staging memory that an earlier call left behind, or none yet.

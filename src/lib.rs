@@ -135,6 +135,7 @@ mod plan;
 mod preparation;
 mod processor;
 mod reach;
+mod recycled;
 pub mod reference;
 mod request;
 mod rows;

@@ -12,11 +12,13 @@ use crate::{Error, Op, Output, Result};
 ///
 /// ```
 /// use wgpu_softmax::Axes;
-/// assert_eq!(Axes::from(-1), Axes::Several(vec![-1]));
+/// assert_eq!(Axes::from(-1), Axes::One(-1));
 /// assert_eq!(Axes::from(..), Axes::All);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Axes {
+    /// One axis.
+    One(isize),
     /// The axes named.
     Several(Vec<isize>),
     /// Every axis: the whole array is one row.
@@ -25,7 +27,7 @@ pub enum Axes {
 
 impl From<isize> for Axes {
     fn from(axis: isize) -> Self {
-        Axes::Several(vec![axis])
+        Axes::One(axis)
     }
 }
 
@@ -53,8 +55,10 @@ impl Axes {
     /// # Errors
     /// [`Error::AxisOutOfRange`] and [`Error::AxisRepeated`].
     pub fn resolve(&self, rank: usize) -> Result<Vec<usize>> {
-        let Axes::Several(axes) = self else {
-            return Ok((0..rank).collect());
+        let axes = match self {
+            Axes::One(axis) => std::slice::from_ref(axis),
+            Axes::Several(axes) => axes,
+            Axes::All => return Ok((0..rank).collect()),
         };
         let mut resolved = Vec::with_capacity(axes.len());
         for &axis in axes {

@@ -1,10 +1,14 @@
 //! The second level: arrays that stay on the device between operations.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::arrangement::Arrangement;
 use crate::assemble::Dtypes;
 use crate::encode::{Ranges, Whole, filled_buffer};
 use crate::inputs::Inputs;
 use crate::plan::Job;
+use crate::recycled::Spare;
 use crate::rows::{checked_product, result_shape, sizes_of};
 use crate::transfer::{Input, Window, in_words};
 use crate::wait::Waiting;
@@ -15,6 +19,11 @@ use crate::{
 /// A C-ordered array in device memory, of f32 unless it was made otherwise.
 ///
 /// Operations on it are submitted at once and awaited by nobody: only reading waits.
+///
+/// A tensor that is dropped leaves its buffer to the next one of its size ([`Gpu::keep_at_most`]), unless it has
+/// been shown to anybody ([`Tensor::buffer`]). What was prepared for an operation is kept as well, for the last 64
+/// of them, so that asking the same of the same tensors again costs one submission and allocates nothing. (Masks,
+/// lengths, and temperatures of each row are the exception: they are uploaded each time.)
 ///
 /// ```no_run
 /// use wgpu_softmax::{Gpu, Op, Options};
@@ -32,6 +41,8 @@ pub struct Tensor {
     offset: u64,
     shape: Vec<usize>,
     dtype: Dtype,
+    /// Whether anybody else may hold the buffer.
+    shown: AtomicBool,
 }
 
 /// An operation on a [`Tensor`], with all that it may be given besides.
@@ -47,11 +58,11 @@ pub struct Tensor {
 /// ```
 #[derive(Debug, Clone)]
 pub struct TensorRequest<'a> {
-    op: Op,
-    axes: Axes,
-    options: Options,
-    operand: Option<&'a Tensor>,
-    adjustment: Adjustment<'a>,
+    pub(crate) op: Op,
+    pub(crate) axes: Axes,
+    pub(crate) options: Options,
+    pub(crate) operand: Option<&'a Tensor>,
+    pub(crate) adjustment: Adjustment<'a>,
     dtype: Option<Dtype>,
 }
 
@@ -105,13 +116,20 @@ impl Gpu {
         let elements = checked_product(&sizes_of(shape))?;
         check_length("the data", elements, data.len() as u64)?;
         self.check_buffer(elements, T::DTYPE)?;
-        let mut bytes = std::borrow::Cow::Borrowed(bytemuck::cast_slice(data));
-        let whole_words = in_words(bytes.len() as u64) as usize;
-        if bytes.len() != whole_words {
-            bytes.to_mut().resize(whole_words, 0);
-        }
-        let buffer = self.guarded(|| Ok(filled_buffer(self.device(), "tensor", &bytes, TENSOR)))?;
-        Ok(Tensor { gpu: self.clone(), buffer, offset: 0, shape: shape.to_vec(), dtype: T::DTYPE })
+        let tensor = self.unwritten(T::DTYPE, shape)?;
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        let (words, half) = bytes.split_at(bytes.len() / 4 * 4);
+        self.guarded(|| {
+            if !words.is_empty() {
+                self.queue().write_buffer(&tensor.buffer, 0, words);
+            }
+            if let Ok(half) = <[u8; 2]>::try_from(half) {
+                let word = [half[0], half[1], 0, 0];
+                self.queue().write_buffer(&tensor.buffer, words.len() as u64, &word);
+            }
+            Ok(())
+        })?;
+        Ok(tensor)
     }
 
     /// An array of `shape` on the device, all zero: for results.
@@ -127,16 +145,49 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::upload`], and [`Error::UnsupportedDtype`].
     pub fn empty_of(&self, dtype: Dtype, shape: &[usize]) -> Result<Tensor> {
+        let tensor = self.unwritten(dtype, shape)?;
+        self.guarded(|| {
+            let mut encoder = self.device().create_command_encoder(&Default::default());
+            encoder.clear_buffer(&tensor.buffer, 0, None);
+            self.queue().submit([encoder.finish()]);
+            Ok(())
+        })?;
+        Ok(tensor)
+    }
+
+    /// An array of `shape` that holds whatever its buffer held before.
+    fn unwritten(&self, dtype: Dtype, shape: &[usize]) -> Result<Tensor> {
         let elements = checked_product(&sizes_of(shape))?;
         self.check_buffer(elements, dtype)?;
-        let descriptor = wgpu::BufferDescriptor {
-            label: Some("tensor"),
-            size: in_words(elements * dtype.bytes()).max(4),
-            usage: TENSOR,
-            mapped_at_creation: false,
+        let size = in_words(elements * dtype.bytes()).max(4);
+        let spare = self.recycled().spare(size);
+        let spare = match spare {
+            Some(Spare { buffer, shape: mut memory }) => {
+                memory.clear();
+                memory.extend_from_slice(shape);
+                Spare { buffer, shape: memory }
+            }
+            None => Spare { buffer: self.new_buffer(size)?, shape: shape.to_vec() },
         };
-        let buffer = self.guarded(|| Ok(self.device().create_buffer(&descriptor)))?;
-        Ok(Tensor { gpu: self.clone(), buffer, offset: 0, shape: shape.to_vec(), dtype })
+        Ok(self.tensor_in(spare, dtype))
+    }
+
+    fn tensor_in(&self, Spare { buffer, shape }: Spare, dtype: Dtype) -> Tensor {
+        Tensor { gpu: self.clone(), buffer, offset: 0, shape, dtype, shown: AtomicBool::new(false) }
+    }
+
+    fn new_buffer(&self, size: u64) -> Result<wgpu::Buffer> {
+        let descriptor =
+            wgpu::BufferDescriptor { label: Some("tensor"), size, usage: TENSOR, mapped_at_creation: false };
+        let made = || self.guarded(|| Ok(self.device().create_buffer(&descriptor)));
+        match made() {
+            Err(Error::OutOfMemory { .. }) => {
+                // What is kept for later is in the way now.
+                self.release_memory();
+                made()
+            }
+            outcome => outcome,
+        }
     }
 
     /// An array of `shape` in a buffer of the caller's, starting at `slice`.
@@ -164,6 +215,7 @@ impl Gpu {
             offset: slice.offset(),
             shape: shape.to_vec(),
             dtype: Dtype::F32,
+            shown: AtomicBool::new(true),
         })
     }
 
@@ -191,7 +243,16 @@ impl Tensor {
     }
 
     /// Its buffer, for operations of the caller's own.
+    ///
+    /// The buffer is no other tensor's from then on: it may be cloned, bound and recorded, and stays what it is
+    /// when this tensor is gone.
     pub fn buffer(&self) -> &wgpu::Buffer {
+        self.shown.store(true, Ordering::Relaxed);
+        &self.buffer
+    }
+
+    /// Its buffer, for this crate, which never holds it for longer than the tensor is there.
+    pub(crate) fn held(&self) -> &wgpu::Buffer {
         &self.buffer
     }
 
@@ -207,7 +268,7 @@ impl Tensor {
 
     /// Its number of elements.
     pub fn elements(&self) -> u64 {
-        sizes_of(&self.shape).iter().product()
+        self.shape.iter().map(|&length| length as u64).product()
     }
 
     /// Its range of the buffer. Where it has no elements that would be empty, which no range may be; all of
@@ -251,8 +312,17 @@ impl Tensor {
     /// As [`Tensor::compute`], [`Error::OperandMissing`], [`Error::OperandUnused`], and what an
     /// [`Adjustment`] that does not fit ends in.
     pub fn answer(&self, request: &TensorRequest<'_>) -> Result<Tensor> {
+        let dtype = request.dtype.unwrap_or(self.dtype);
+        self.check_context(request.operand)?;
+        let again = self.gpu.recycled().prepared_with_spare(self, request, dtype);
+        if let Some((prepared, spare)) = again {
+            let result = self.gpu.tensor_in(spare, dtype);
+            self.submit(&prepared)?;
+            return Ok(result);
+        }
         let shape = result_shape(request.op, &self.shape, &request.axes, false)?;
-        let result = self.gpu.empty_of(request.dtype.unwrap_or(self.dtype), &shape)?;
+        // Every element of it is written.
+        let result = self.gpu.unwritten(dtype, &shape)?;
         self.answer_into(request, &result)?;
         Ok(result)
     }
@@ -263,9 +333,11 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::answer`], and [`Error::LengthMismatch`], [`Error::ForeignTensor`], [`Error::SameBuffer`].
     pub fn answer_into(&self, request: &TensorRequest<'_>, result: &Tensor) -> Result<()> {
-        let tensors = [Some(result), request.operand];
-        if tensors.into_iter().flatten().any(|tensor| !self.gpu.same_context(&tensor.gpu)) {
-            return Err(Error::ForeignTensor);
+        self.check_context(Some(result))?;
+        self.check_context(request.operand)?;
+        let again = self.gpu.recycled().prepared(self, request, Some(result));
+        if let Some(prepared) = again {
+            return self.submit(&prepared);
         }
         let op = request.op;
         let rows = Rows::of_shape(&self.shape, &request.axes)?;
@@ -320,8 +392,18 @@ impl Tensor {
             per_row: per_row.as_ref().map(|buffer| Whole::of(buffer.slice(..))),
             ..Ranges::of(self.slice(), Some(result.slice()))
         };
-        let prepared = gpu.prepare_job(part.job, ranges)?;
-        self.submit(&prepared)
+        let prepared = Arc::new(gpu.prepare_job(part.job, ranges)?);
+        self.submit(&prepared)?;
+        let shape = result_shape(op, &self.shape, &request.axes, false)?;
+        gpu.recycled().keep_prepared(self, request, Some(result), shape, prepared);
+        Ok(())
+    }
+
+    fn check_context(&self, other: Option<&Tensor>) -> Result<()> {
+        match other {
+            Some(other) if !self.gpu.same_context(&other.gpu) => Err(Error::ForeignTensor),
+            _ => Ok(()),
+        }
     }
 
     /// Computes `op` along `axes` so that the result overwrites this tensor, which it returns.
@@ -329,14 +411,21 @@ impl Tensor {
     /// # Errors
     /// [`Error::NotInPlace`] for an operation without a value per logit, otherwise as [`Tensor::compute`].
     pub fn compute_in_place(self, op: Op, axes: impl Into<Axes>, options: &Options) -> Result<Tensor> {
-        let rows = Rows::of_shape(&self.shape, &axes.into())?;
+        let request = TensorRequest::new(op, axes).options(*options);
+        let again = self.gpu.recycled().prepared(&self, &request, None);
+        if let Some(prepared) = again {
+            self.submit(&prepared)?;
+            return Ok(self);
+        }
+        let rows = Rows::of_shape(&self.shape, &request.axes)?;
         if op.output() != Output::PerElement {
             return Err(Error::NotInPlace { op });
         }
         if self.elements() > 0 {
             let job = Job::plain(op, self.dtype, &rows, &rows, options);
-            let prepared = self.gpu.prepare_job(job, Ranges::of(self.slice(), None))?;
+            let prepared = Arc::new(self.gpu.prepare_job(job, Ranges::of(self.slice(), None))?);
             self.submit(&prepared)?;
+            self.gpu.recycled().keep_prepared(&self, &request, None, Vec::new(), prepared);
         }
         Ok(self)
     }
@@ -416,6 +505,18 @@ impl Tensor {
         }
         let bytes = bytemuck::cast_slice_mut(result);
         self.gpu.read_buffer(&self.buffer, self.offset, bytes, waiting).await
+    }
+}
+
+impl Drop for Tensor {
+    fn drop(&mut self) {
+        let mut recycled = self.gpu.recycled();
+        if *self.shown.get_mut() {
+            recycled.forget(&self.buffer);
+        } else {
+            let shape = std::mem::take(&mut self.shape);
+            recycled.keep(Spare { buffer: self.buffer.clone(), shape });
+        }
     }
 }
 

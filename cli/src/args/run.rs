@@ -270,6 +270,7 @@ impl Run {
     fn check_causal(&self) -> Result<(), Refusal> {
         let wrong = match &self.computation.axis {
             Some(Axes::All) => true,
+            Some(Axes::One(axis)) => *axis < -1,
             Some(Axes::Several(axes)) => axes.len() != 1 || axes[0] < -1,
             _ => false,
         };

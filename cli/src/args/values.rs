@@ -218,7 +218,10 @@ pub fn axes(text: &str) -> Result<Axes, String> {
         }
         axes.push(axis);
     }
-    Ok(Axes::Several(axes))
+    Ok(match axes[..] {
+        [axis] => Axes::One(axis),
+        _ => Axes::Several(axes),
+    })
 }
 
 pub fn device(text: &str) -> Result<Device, String> {
