@@ -125,8 +125,8 @@ impl Gpu {
         pollster::block_on(async { Gpu::open(&adapter_named(name).await?, Waiting::Here).await })
     }
 
-    /// A device of this adapter's, with all the limits it offers, and with subgroups and timestamp queries where it
-    /// has them.
+    /// A device of this adapter's, with all the limits it offers, and with subgroups, timestamp queries and
+    /// pipeline caches where it has them.
     ///
     /// # Errors
     /// [`Error::DeviceRefused`].
@@ -153,7 +153,9 @@ impl Gpu {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpu-softmax"),
             required_features: adapter.features()
-                & (wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY),
+                & (wgpu::Features::SUBGROUP
+                    | wgpu::Features::TIMESTAMP_QUERY
+                    | wgpu::Features::PIPELINE_CACHE),
             required_limits: adapter.limits(),
             ..Default::default()
         };
