@@ -1,12 +1,13 @@
 //! A device to compute on, owned or borrowed, with all that is made once for it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::kernels::exponential_check;
 use crate::pipelines::Pipelines;
 use crate::recycled::Recycled;
-use crate::transfer::Workspace;
+use crate::transfer::{STREAM_BYTES, Workspace};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::wait::Poller;
 use crate::wait::Waiting;
@@ -35,6 +36,7 @@ struct Shared {
     capabilities: Capabilities,
     pipelines: Pipelines,
     workspaces: Mutex<Vec<Workspace>>,
+    stream_bytes: AtomicU64,
     recycled: Mutex<Recycled>,
     #[cfg(not(target_arch = "wasm32"))]
     poller: OnceLock<Poller>,
@@ -123,8 +125,8 @@ impl Gpu {
         pollster::block_on(async { Gpu::open(&adapter_named(name).await?, Waiting::Here).await })
     }
 
-    /// A device of this adapter's, with all the limits it offers, and with subgroups and timestamp queries where it
-    /// has them.
+    /// A device of this adapter's, with all the limits it offers, and with subgroups, timestamp queries and
+    /// pipeline caches where it has them.
     ///
     /// # Errors
     /// [`Error::DeviceRefused`].
@@ -151,7 +153,9 @@ impl Gpu {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpu-softmax"),
             required_features: adapter.features()
-                & (wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY),
+                & (wgpu::Features::SUBGROUP
+                    | wgpu::Features::TIMESTAMP_QUERY
+                    | wgpu::Features::PIPELINE_CACHE),
             required_limits: adapter.limits(),
             ..Default::default()
         };
@@ -260,6 +264,7 @@ impl Gpu {
             capabilities,
             pipelines: Pipelines::new(checked_shaders),
             workspaces: Mutex::default(),
+            stream_bytes: AtomicU64::new(STREAM_BYTES),
             recycled: Mutex::default(),
             #[cfg(not(target_arch = "wasm32"))]
             poller: OnceLock::new(),
@@ -353,11 +358,33 @@ impl Gpu {
         self.recycled().keep_at_most(bytes);
     }
 
+    /// Lets each call over host memory take at most so many bytes of the device's memory and of staging memory
+    /// together, for what it sends and brings home: 256 MiB unless something else is said.
+    ///
+    /// Larger work goes window by window, two of them under way at a time, so that the device computes while the
+    /// host copies. Where not even a single row (two columns, along another axis than the last) fits half of this,
+    /// such rows go one by one and take what they need; and a mask of up to 16 MiB goes whole with each window. The answers do not depend on it, to the last bit. What a call
+    /// has taken is kept for the next one; a second call at the same time takes as much again.
+    ///
+    /// ```
+    /// # fn example(gpu: &wgpu_softmax::Gpu) {
+    /// gpu.stream_within(32 << 20);
+    /// # }
+    /// ```
+    pub fn stream_within(&self, bytes: u64) {
+        self.shared.stream_bytes.store(bytes, Ordering::Relaxed);
+        self.release_workspaces();
+    }
+
+    pub(crate) fn stream_bytes(&self) -> u64 {
+        self.shared.stream_bytes.load(Ordering::Relaxed)
+    }
+
     /// Lets go of all memory that calls have left for the next ones: buffers of tensors that are gone, prepared
     /// operations, staging memory. The next calls allocate anew.
     pub fn release_memory(&self) {
         self.recycled().clear();
-        self.shared.workspaces.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.release_workspaces();
         // The device frees what nothing uses any more when it is polled.
         self.notice_loss();
     }
@@ -365,6 +392,11 @@ impl Gpu {
     /// Staging memory that an earlier call left behind, or none yet.
     pub(crate) fn borrow_workspace(&self) -> Workspace {
         self.shared.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Lets go of staging memory that no call is using.
+    pub(crate) fn release_workspaces(&self) {
+        self.shared.workspaces.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Keeps staging memory for the next call.

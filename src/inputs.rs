@@ -7,11 +7,14 @@ use crate::assemble::Dtypes;
 use crate::cross_entropy::{ArrangedLoss, RowResults, Targets, Wanted};
 use crate::plan::{AdjustmentParameters, Job, LossParameters};
 use crate::request::Arranged;
-use crate::transfer::{Input, Operation, WINDOW_BYTES, Window, in_words};
+use crate::transfer::{Input, Operation, Window, in_words};
 use crate::{Dtype, Element, Elements, Error, FullyMasked, Op, Result, Rows};
 
 /// Digits of a place in a mask that the shaders have room for, of each kind.
 const MOST_DIGITS: usize = 4;
+
+/// A mask of more bytes travels with the rows that it is of, not whole with each window.
+const MOST_MASK_BYTES: u64 = 16 << 20;
 
 /// For what is not wanted of a row (`row_values.wgsl`), and for a row without a label (`targets.wgsl`).
 pub(crate) const NONE: u32 = u32::MAX;
@@ -343,7 +346,7 @@ fn values_of(loss: &ArrangedLoss<'_>) -> [bool; 5] {
 /// Whether a mask travels as it was given. One that is large, or whose places the shaders cannot find, is
 /// brought into the order of the logits, window by window.
 fn is_sent_whole(elements: usize, bytes: u64, broadcast: &Broadcast) -> bool {
-    elements as u64 * bytes <= WINDOW_BYTES / 4 && packed_digits(broadcast).is_ok()
+    elements as u64 * bytes <= MOST_MASK_BYTES && packed_digits(broadcast).is_ok()
 }
 
 /// How many digits the places of a mask have, and the digits, for the shaders.

@@ -130,6 +130,8 @@ mod memory_pass;
 mod one_call;
 mod op;
 mod options;
+#[cfg(not(target_arch = "wasm32"))]
+mod pipeline_file;
 mod pipelines;
 mod plan;
 mod preparation;

@@ -249,8 +249,8 @@ macro_rules! calls {
 
             /// Computes what is asked for.
             ///
-            /// Axes that are not adjacent are permuted on the host. Work beyond 64 MiB of logits goes window
-            /// by window, so it may be larger than the device's buffers.
+            /// Axes that are not adjacent are permuted on the host. Work of more than some
+            /// 32 MiB goes window by window ([`Gpu::stream_within`]), so it may be larger than the device's buffers.
             ///
             /// # Errors
             /// [`Error::AxisOutOfRange`], [`Error::AxisRepeated`], [`Error::LengthMismatch`],

@@ -6,11 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::Op;
 use crate::assemble::{Dialect, Shader};
 use crate::kernels::{Geometry, Role};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::pipeline_file::PipelineFile;
 
 /// Pipelines by the text and the constants of their shader.
 pub(crate) struct Pipelines {
     checked: bool,
     made: Mutex<HashMap<(String, Geometry), Arc<Pipeline>>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    file: std::sync::OnceLock<PipelineFile>,
 }
 
 /// A pipeline with the layout of its bindings.
@@ -38,14 +42,41 @@ pub(crate) mod binding {
 impl Pipelines {
     /// None yet; `checked` says whether drivers are to add checks to the shaders.
     pub(crate) fn new(checked: bool) -> Self {
-        Pipelines { checked, made: Mutex::default() }
+        Pipelines {
+            checked,
+            made: Mutex::default(),
+            #[cfg(not(target_arch = "wasm32"))]
+            file: std::sync::OnceLock::new(),
+        }
     }
 
     /// The pipeline of `shader` on `device`.
     pub(crate) fn of(&self, device: &wgpu::Device, shader: &Shader) -> Arc<Pipeline> {
         let key = (shader.name(), shader.geometry);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(made.entry(key).or_insert_with(|| Arc::new(Pipeline::new(device, shader, self.checked))))
+        Arc::clone(
+            (made.entry(key))
+                .or_insert_with(|| Arc::new(Pipeline::new(device, shader, self.checked, self.cache()))),
+        )
+    }
+
+    /// What the device builds pipelines with, where that is kept on disk.
+    fn cache(&self) -> Option<&wgpu::PipelineCache> {
+        #[cfg(not(target_arch = "wasm32"))]
+        return self.file.get().map(|file| &file.cache);
+        #[cfg(target_arch = "wasm32")]
+        return None;
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn file(&self) -> Option<&PipelineFile> {
+        self.file.get()
+    }
+
+    /// Builds pipelines with the help of a file, unless there is one already.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn keep_in(&self, file: PipelineFile) -> bool {
+        self.file.set(file).is_ok()
     }
 }
 
@@ -83,7 +114,12 @@ pub(crate) fn storage_bindings(shader: &Shader) -> Vec<u32> {
 }
 
 impl Pipeline {
-    fn new(device: &wgpu::Device, shader: &Shader, checked: bool) -> Self {
+    fn new(
+        device: &wgpu::Device,
+        shader: &Shader,
+        checked: bool,
+        cache: Option<&wgpu::PipelineCache>,
+    ) -> Self {
         let name = shader.name();
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
@@ -144,7 +180,7 @@ impl Pipeline {
                 // Every shader writes its workgroup memory before it reads it.
                 zero_initialize_workgroup_memory: false,
             },
-            cache: None,
+            cache,
         });
         Pipeline { pipeline, bindings }
     }

@@ -2,6 +2,9 @@
 //!
 //! A window goes host → mapped staging → logits → kernel → result → mapped staging → host. All four
 //! buffers, and the prepared operation, are kept for the next call.
+//!
+//! Two windows are under way at a time: while the device computes one, the host takes home the one before and
+//! writes the one after.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -14,11 +17,18 @@ use crate::kernels::exponential_check;
 use crate::pipelines::binding;
 use crate::plan::{Job, Parameters, Stage};
 use crate::request::Arranged;
-use crate::wait::Waiting;
+use crate::wait::{Mapping, Waiting};
 use crate::{Dtype, Element, ElementsMut, Error, Gpu, Op, Options, Output, Result, Rows};
 
-/// Bytes of logits that are under way at a time, unless one slab of rows is larger.
-pub(crate) const WINDOW_BYTES: u64 = 64 << 20;
+/// Bytes that the windows of one call take together, on the device and in staging memory, unless the context is
+/// told otherwise.
+pub(crate) const STREAM_BYTES: u64 = 256 << 20;
+
+/// Windows that are under way at a time.
+const UNDER_WAY: usize = 2;
+
+/// What travels is there twice: in staging memory, and where shaders see it.
+const COPIES: u64 = 2;
 
 /// Prepared operations that a workspace keeps: a batch's full windows and its last, shorter one.
 const KEPT_OPERATIONS: usize = 4;
@@ -33,7 +43,8 @@ pub struct Progress {
     pub total: u64,
     /// Time for copying logits into memory that the device reads.
     pub upload: Duration,
-    /// Time from handing over the work until the device has done it.
+    /// Time for handing over the work, and that the host then had nothing to do but wait for the device. What the
+    /// device computes while the host copies other windows is not in it.
     pub compute: Duration,
     /// Time for copying results out of memory that the device wrote.
     pub read_back: Duration,
@@ -96,6 +107,11 @@ impl Operation {
 
     fn download_bytes(&self) -> u64 {
         self.result_bytes().next_multiple_of(8) + self.row_values_bytes
+    }
+
+    /// What it takes of the budget while it is under way.
+    fn travelling_bytes(&self) -> u64 {
+        COPIES * (self.upload_bytes() + self.download_bytes())
     }
 }
 
@@ -168,24 +184,47 @@ impl Window {
     }
 }
 
-/// Bytes of what one row has on the way: of its logits, its result and its values, whichever is most.
-fn row_bytes(job: &Job) -> u64 {
-    let of_values = 32;
-    let logits = job.rows.classes().saturating_mul(job.dtypes.most_bytes());
-    logits.max(job.result.classes().saturating_mul(job.dtypes.result.bytes())).max(of_values)
+/// What a call sends and brings home, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Load {
+    /// To the device with each row.
+    up: u64,
+    /// Back with each row.
+    down: u64,
+    /// To the device with each window, however few rows it has.
+    fixed: u64,
 }
 
-/// Cuts rows into windows that each fit a buffer. Windows of columns all have the same width, and never
-/// just one column of several: a lone column would be another layout, with other bits.
-fn windows(job: &Job, buffer_bytes: u64) -> Result<Vec<Window>> {
+impl Load {
+    fn of(inputs: &Inputs<'_>) -> Result<Self> {
+        let rows = inputs.job.rows;
+        let of_rows = |count| {
+            let window = Window { slabs: 0..count, columns: 0..1, jacobian_rows: rows.jacobian_rows() };
+            Ok::<_, Error>(inputs.part(&window, window.rows(rows.classes())?))
+        };
+        let (none, one) = (of_rows(0)?, of_rows(1)?);
+        let fixed = none.upload_bytes();
+        Ok(Load { up: one.upload_bytes() - fixed, down: one.download_bytes(), fixed })
+    }
+}
+
+/// Cuts rows into windows that each fit the buffers, and take no more than `bytes` where they can. Windows of
+/// columns all have the same width, and never just one column of several: a lone column would be another layout,
+/// with other bits.
+fn windows(job: &Job, load: Load, buffer_bytes: u64, bytes: u64) -> Result<Vec<Window>> {
     let Job { rows, result: written, .. } = job;
     let (outer, inner) = (rows.outer(), rows.inner());
-    let slab = row_bytes(job).saturating_mul(inner);
-    let budget = WINDOW_BYTES.min(buffer_bytes);
+    // Rows have a good part of it, whatever goes with them.
+    let bytes = bytes.saturating_sub(load.fixed).max(bytes / 2);
+    let column = load.up.saturating_add(load.down);
+    let slab = column.saturating_mul(inner);
+    // All that goes one way is in one staging buffer.
+    let most_rows =
+        (buffer_bytes.saturating_sub(load.fixed) / load.up.max(1)).min(buffer_bytes / load.down.max(1));
     let all = rows.jacobian_rows();
-    let row_of_jacobian = rows.classes() * job.dtypes.most_bytes();
-    if slab > budget && written.classes() > rows.classes() && row_of_jacobian <= buffer_bytes {
-        let at_once = (budget / row_of_jacobian).max(1);
+    let row_of_jacobian = rows.classes() * job.dtypes.result.bytes();
+    if slab > bytes && written.classes() > rows.classes() && row_of_jacobian <= buffer_bytes {
+        let at_once = (bytes.saturating_sub(load.up).min(buffer_bytes) / row_of_jacobian).max(1);
         let starts = all.clone().step_by(at_once as usize);
         return Ok((0..outer)
             .flat_map(|slab| {
@@ -197,17 +236,16 @@ fn windows(job: &Job, buffer_bytes: u64) -> Result<Vec<Window>> {
             })
             .collect());
     }
-    if slab <= budget || inner == 1 {
-        if slab > buffer_bytes {
-            let remedy = "compute it on the CPU, or on a device with larger buffers";
-            return Err(Error::LimitExceeded {
-                what: "one row, or its result,",
-                needed: slab,
-                limit: buffer_bytes,
-                remedy,
-            });
+    let refused = |what, rows| {
+        let needed = load.up.max(load.down).saturating_mul(rows).saturating_add(load.fixed);
+        let remedy = "compute it on the CPU, or on a device with larger buffers";
+        Err(Error::LimitExceeded { what, needed, limit: buffer_bytes, remedy })
+    };
+    if slab <= bytes && inner <= most_rows || inner == 1 {
+        if most_rows == 0 {
+            return refused("one row, with all that travels with it,", 1);
         }
-        let slabs = (budget / slab.max(1)).max(1);
+        let slabs = (bytes / slab.max(1)).min(most_rows / inner.max(1)).max(1);
         let cut = |first| Window {
             slabs: first..(first + slabs).min(outer),
             columns: 0..inner,
@@ -215,16 +253,9 @@ fn windows(job: &Job, buffer_bytes: u64) -> Result<Vec<Window>> {
         };
         return Ok((0..outer).step_by(slabs as usize).map(cut).collect());
     }
-    let column = row_bytes(job);
-    let columns = (budget / column).max(2);
-    if columns * column > buffer_bytes {
-        let remedy = "compute it on the CPU, or on a device with larger buffers";
-        return Err(Error::LimitExceeded {
-            what: "two columns",
-            needed: 2 * column,
-            limit: buffer_bytes,
-            remedy,
-        });
+    let columns = (bytes / column.max(1)).min(most_rows).clamp(2, inner);
+    if columns > most_rows {
+        return refused("two columns", 2);
     }
     let starts = (0..inner).step_by(columns as usize).map(move |first| first.min(inner - columns));
     Ok((0..outer)
@@ -237,6 +268,20 @@ fn windows(job: &Job, buffer_bytes: u64) -> Result<Vec<Window>> {
             })
         })
         .collect())
+}
+
+/// A window that the device has, until its results can be read.
+struct UnderWay {
+    window: Window,
+    part: Operation,
+    mapping: Mapping,
+}
+
+/// Staging memory, and the window that travels in it.
+#[derive(Default)]
+struct Lane {
+    workspace: Workspace,
+    under_way: Option<UnderWay>,
 }
 
 impl Gpu {
@@ -323,39 +368,76 @@ impl Gpu {
             return Ok(());
         }
 
-        let mut workspace = self.borrow_workspace();
+        let budget = self.stream_bytes();
+        let windows = windows(
+            &inputs.job,
+            Load::of(inputs)?,
+            self.capabilities().buffer_bytes,
+            budget / (COPIES * UNDER_WAY as u64),
+        )?;
         let mut results = 0;
-        for window in windows(&inputs.job, self.capabilities().buffer_bytes)? {
-            let part = inputs.part(&window, window.rows(rows.classes())?);
-            workspace.prepare(self, &part)?;
+        let mut land =
+            |workspace: &mut Workspace, window: &Window, part: &Operation, progress: &mut Progress| {
+                let clock = Clock::start();
+                let elements = part.job.result.elements() as usize;
+                workspace.drain(part.download_bytes(), |bytes| {
+                    if let Some(rows) = row_results.as_deref_mut() {
+                        let first = part.result_bytes().next_multiple_of(8) as usize;
+                        inputs.take_row_values(window, bytemuck::cast_slice(&bytes[first..]), rows);
+                    }
+                    let Some(result) = result.as_deref_mut() else { return };
+                    let values: &[R] = bytemuck::cast_slice(&bytes[..elements * size_of::<R>()]);
+                    take_results(op, inputs.arrangement, window, &rows, &written, values, result);
+                })?;
+                progress.read_back += clock.elapsed();
+                results += part.job.result.elements();
+                let share =
+                    u128::from(progress.total) * u128::from(results) / u128::from(written.elements().max(1));
+                progress.done = (share as u64).min(progress.total);
+                observe(*progress);
+                Ok::<_, Error>(())
+            };
 
-            let clock = Clock::start();
-            workspace.fill(&part, |input, write| inputs.gather(input, &window, write))?;
-            progress.upload += clock.elapsed();
-
-            let clock = Clock::start();
-            workspace.run(self, &part, waiting).await?;
-            progress.compute += clock.elapsed();
-
-            let clock = Clock::start();
-            let elements = part.job.result.elements() as usize;
-            workspace.drain(part.download_bytes(), |bytes| {
-                if let Some(rows) = row_results.as_deref_mut() {
-                    let first = part.result_bytes().next_multiple_of(8) as usize;
-                    inputs.take_row_values(&window, bytemuck::cast_slice(&bytes[first..]), rows);
+        // Where one window is too large already, it travels alone.
+        let largest = match windows.first() {
+            Some(window) => inputs.part(window, window.rows(rows.classes())?).travelling_bytes(),
+            None => 0,
+        };
+        let most = if largest.saturating_mul(UNDER_WAY as u64) > budget { 1 } else { UNDER_WAY };
+        let mut lanes: Vec<Lane> = Vec::with_capacity(most);
+        // Each lane comes round again after the others: the last turns only bring home what is under way.
+        for turn in 0..windows.len() + most {
+            let place = turn % most;
+            if place == lanes.len() && turn < windows.len() {
+                lanes.push(Lane { workspace: self.borrow_workspace(), under_way: None });
+                if most == 1 {
+                    // It may take all of the budget, of which others hold a part.
+                    self.release_workspaces();
                 }
-                let Some(result) = result.as_deref_mut() else { return };
-                let values: &[R] = bytemuck::cast_slice(&bytes[..elements * size_of::<R>()]);
-                take_results(op, inputs.arrangement, &window, &rows, &written, values, result);
-            })?;
-            progress.read_back += clock.elapsed();
-            results += part.job.result.elements();
-            let share =
-                u128::from(progress.total) * u128::from(results) / u128::from(written.elements().max(1));
-            progress.done = (share as u64).min(progress.total);
-            observe(progress);
+            }
+            let Some(lane) = lanes.get_mut(place) else { continue };
+            let workspace = &mut lane.workspace;
+            if let Some(UnderWay { window, part, mapping }) = lane.under_way.take() {
+                let clock = Clock::start();
+                self.mapped(mapping).await?;
+                progress.compute += clock.elapsed();
+                land(workspace, &window, &part, &mut progress)?;
+            }
+            let Some(window) = windows.get(turn) else { continue };
+            let part = inputs.part(window, window.rows(rows.classes())?);
+            workspace.prepare(self, &part, budget / most as u64)?;
+            let clock = Clock::start();
+            workspace.fill(&part, |input, write| inputs.gather(input, window, write))?;
+            progress.upload += clock.elapsed();
+            let clock = Clock::start();
+            let mapping = workspace.submit(self, &part, waiting)?;
+            progress.compute += clock.elapsed();
+            lane.under_way = Some(UnderWay { window: window.clone(), part, mapping });
         }
-        self.return_workspace(workspace);
+        // The one that was borrowed first is the first to be borrowed again.
+        while let Some(lane) = lanes.pop() {
+            self.return_workspace(lane.workspace);
+        }
         Ok(())
     }
 
@@ -368,7 +450,7 @@ impl Gpu {
         waiting: Waiting,
     ) -> Result<()> {
         let mut workspace = self.borrow_workspace();
-        let window = WINDOW_BYTES.min(self.capabilities().buffer_bytes) / 8 * 8;
+        let window = (self.stream_bytes() / 4).min(self.capabilities().buffer_bytes).max(64) / 8 * 8;
         // Copies are made of whole words: a half before the range, or after it, comes along.
         let before = (offset % 4) as usize;
         let mut start = offset - offset % 4;
@@ -384,7 +466,8 @@ impl Gpu {
                 Ok(self.queue().submit([encoder.finish()]))
             })?;
             let download = workspace.download.iter().map(|buffer| (buffer.clone(), wgpu::MapMode::Read));
-            self.map(submission, download, waiting).await?;
+            let mapping = self.map(submission, download, waiting)?;
+            self.mapped(mapping).await?;
             let length = piece.len();
             workspace.drain(bytes, |values| piece.copy_from_slice(&values[skipped..skipped + length]))?;
             (start, skipped, rest) = (start + bytes, 0, later);
@@ -495,20 +578,38 @@ fn usable<'a>(
 }
 
 impl Workspace {
-    /// Makes what a window needs and is not there yet.
-    fn prepare(&mut self, gpu: &Gpu, part: &Operation) -> Result<()> {
+    /// Bytes of all its buffers.
+    fn bytes(&self) -> u64 {
+        let others = [&self.upload, &self.result, &self.row_values, &self.download];
+        self.inputs.iter().chain(others).flatten().map(wgpu::Buffer::size).sum()
+    }
+
+    /// Whether every buffer that a window needs is there.
+    fn has_room_for(&self, part: &Operation) -> bool {
         let fits = |buffer: &Option<wgpu::Buffer>, bytes| {
             bytes == 0 || buffer.as_ref().is_some_and(|buffer| buffer.size() >= bytes)
         };
-        let inputs_fit = self.inputs.iter().zip(part.input_bytes).all(|(buffer, bytes)| fits(buffer, bytes));
-        if !inputs_fit
-            || !fits(&self.result, part.result_bytes())
-            || !fits(&self.row_values, part.row_values_bytes)
-        {
+        let others = [
+            (&self.result, part.result_bytes()),
+            (&self.row_values, part.row_values_bytes),
+            (&self.upload, part.upload_bytes()),
+            (&self.download, part.download_bytes()),
+        ];
+        self.inputs.iter().zip(part.input_bytes).chain(others).all(|(buffer, bytes)| fits(buffer, bytes))
+    }
+
+    /// Makes what a window needs and is not there yet. Where that might come to more than `bytes` together with
+    /// what other windows have needed, theirs has to go.
+    fn prepare(&mut self, gpu: &Gpu, part: &Operation, bytes: u64) -> Result<()> {
+        if !self.has_room_for(part) {
+            // What was prepared holds on to buffers that are about to be replaced.
             self.operations.clear();
-        }
-        let staged = fits(&self.upload, part.upload_bytes()) && fits(&self.download, part.download_bytes());
-        if staged && self.prepared(part).is_some() {
+            if self.bytes().saturating_add(part.travelling_bytes()) > bytes {
+                *self = Workspace::default();
+            }
+        } else if self.bytes() > bytes.max(part.travelling_bytes()) {
+            *self = Workspace::default();
+        } else if self.prepared(part).is_some() {
             return Ok(());
         }
         // Where this fails, the caller drops the workspace: nothing invalid is left to the next call.
@@ -581,8 +682,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Submits the window and waits until its result can be read and the next upload written.
-    async fn run(&mut self, gpu: &Gpu, part: &Operation, waiting: Waiting) -> Result<()> {
+    /// Submits the window. Once what this returns is mapped, its result can be read and the next upload written.
+    fn submit(&mut self, gpu: &Gpu, part: &Operation, waiting: Waiting) -> Result<Mapping> {
         let submission = gpu.guarded(|| {
             let prepared = self.prepared(part).ok_or_else(missing)?;
             let (Some(upload), Some(download)) = (&self.upload, &self.download) else {
@@ -612,7 +713,7 @@ impl Workspace {
         })?;
         let buffers = [(&self.upload, wgpu::MapMode::Write), (&self.download, wgpu::MapMode::Read)];
         let buffers = buffers.into_iter().filter_map(|(buffer, mode)| Some((buffer.clone()?, mode)));
-        gpu.map(submission, buffers, waiting).await
+        gpu.map(submission, buffers, waiting)
     }
 
     /// Lets `take` read `bytes` of the download buffer.
@@ -670,7 +771,8 @@ mod tests {
             let limit = 1 << 29;
             let mut covered = 0;
             let job = Job::plain(Op::Softmax, Dtype::F32, &rows, &rows, &Options::default());
-            for window in windows(&job, limit).unwrap() {
+            let load = Load { up: 4 * classes, down: 4 * classes, fixed: 0 };
+            for window in windows(&job, load, limit, 1 << 26).unwrap() {
                 let part = window.rows(classes).unwrap();
                 assert!(part.elements() * 4 <= limit);
                 assert!(inner == 1 || part.inner() > 1);
@@ -686,6 +788,7 @@ mod tests {
     fn a_row_larger_than_a_buffer_is_refused() {
         let rows = Rows::batch(2, 1 << 27).unwrap();
         let job = Job::plain(Op::Softmax, Dtype::F32, &rows, &rows, &Options::default());
-        assert!(matches!(windows(&job, 1 << 28), Err(Error::LimitExceeded { .. })));
+        let load = Load { up: 1 << 29, down: 1 << 29, fixed: 0 };
+        assert!(matches!(windows(&job, load, 1 << 28, 1 << 26), Err(Error::LimitExceeded { .. })));
     }
 }

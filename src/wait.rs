@@ -88,6 +88,16 @@ pub(crate) fn poll(device: &wgpu::Device, how: wgpu::PollType) -> Result<()> {
     }
 }
 
+type Mapped = std::result::Result<(), wgpu::BufferAsyncError>;
+
+/// Buffers that can be mapped once a submission is done.
+pub(crate) struct Mapping {
+    /// Where it is this thread that has to poll for it.
+    #[cfg(not(target_arch = "wasm32"))]
+    polled_here: Option<wgpu::SubmissionIndex>,
+    receivers: Vec<futures_intrusive::channel::shared::OneshotReceiver<Mapped>>,
+}
+
 impl Gpu {
     /// Waits until everything submitted to the device so far has run, whoever submitted it.
     ///
@@ -99,14 +109,14 @@ impl Gpu {
         self.check()
     }
 
-    /// Maps `buffers`, once `submission` is done.
-    pub(crate) async fn map(
+    /// Asks for `buffers` to be mapped, once `submission` is done.
+    pub(crate) fn map(
         &self,
         submission: wgpu::SubmissionIndex,
         buffers: impl IntoIterator<Item = (wgpu::Buffer, wgpu::MapMode)>,
         waiting: Waiting,
-    ) -> Result<()> {
-        let receivers: Vec<_> = (buffers.into_iter())
+    ) -> Result<Mapping> {
+        let receivers = (buffers.into_iter())
             .map(|(buffer, mode)| {
                 let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
                 buffer.map_async(mode, .., move |mapped| {
@@ -118,13 +128,27 @@ impl Gpu {
             .collect();
         match waiting {
             #[cfg(not(target_arch = "wasm32"))]
-            Waiting::Here => poll(self.device(), until(submission))?,
+            Waiting::Here => Ok(Mapping { polled_here: Some(submission), receivers }),
             #[cfg(not(target_arch = "wasm32"))]
-            Waiting::Elsewhere => self.poller().watch(submission)?,
+            Waiting::Elsewhere => {
+                self.poller().watch(submission)?;
+                Ok(Mapping { polled_here: None, receivers })
+            }
             #[cfg(target_arch = "wasm32")]
-            Waiting::Elsewhere => _ = submission,
+            Waiting::Elsewhere => {
+                _ = submission;
+                Ok(Mapping { receivers })
+            }
         }
-        for receiver in receivers {
+    }
+
+    /// Waits until all of them are mapped.
+    pub(crate) async fn mapped(&self, mapping: Mapping) -> Result<()> {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(submission) = mapping.polled_here {
+            poll(self.device(), until(submission))?;
+        }
+        for receiver in mapping.receivers {
             match receiver.receive().await {
                 Some(Ok(())) => {}
                 Some(Err(error)) => {
