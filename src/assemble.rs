@@ -1,7 +1,7 @@
 //! From a kernel, an operation, dtypes and the shared parts to the text of one shader.
 //!
 //! WGSL's module scope knows no order, so a shader is its parts one after the other. What must be decided
-//! here and not by an `override` is a few lines: how many logits a lane holds (`HELD`), through which dtype
+//! here and not by an `override` is a few lines: how many quads a lane holds (`HELD`), through which dtype
 //! the logits, the operand and the result go, and the directive `enable subgroups;`, which browsers demand
 //! and naga refuses.
 
@@ -60,6 +60,8 @@ pub(crate) struct Shader {
     pub(crate) given: Given,
     pub(crate) geometry: Geometry,
     pub(crate) in_place: bool,
+    /// Whether all that it reads and writes of a row, but for values of rows, consists of aligned quads.
+    pub(crate) quads: bool,
     /// How logits are adjusted, if they are.
     pub(crate) adjusted: Option<Adjusted>,
     /// Whether a loss's classes have weights.
@@ -152,6 +154,11 @@ impl Shader {
         let mut parts = vec![self.entry.source, part!("shared/parameters.wgsl"), part!("shared/row.wgsl")];
         parts.extend(self.storage());
         parts.extend([part!("shared/special_values.wgsl"), part!("shared/shifted.wgsl")]);
+        if self.entry.role != Role::Check {
+            parts.extend([
+                self.quads_as(part!("shared/quads_whole.wgsl"), part!("shared/quads_of_words.wgsl"))
+            ]);
+        }
         parts.extend(self.logits());
         parts.extend(self.exponential());
         parts.extend(self.second_input());
@@ -170,11 +177,15 @@ impl Shader {
     /// Bindings, and the dtypes that go through them.
     fn storage(&self) -> Vec<&'static str> {
         let shared_words = self.dtypes.result.bytes() == 2;
-        let bindings = match (self.in_place, shared_words) {
-            (false, false) => part!("shared/bindings_apart.wgsl"),
-            (false, true) => part!("shared/bindings_apart_shared_words.wgsl"),
-            (true, false) => part!("shared/bindings_in_place.wgsl"),
-            (true, true) => part!("shared/bindings_in_place_shared_words.wgsl"),
+        let logits_alone =
+            self.quads_as(part!("shared/logits_quads.wgsl"), part!("shared/logits_words.wgsl"));
+        let mut parts = match (self.in_place, self.stores_quads(), shared_words) {
+            (false, true, _) => vec![logits_alone, part!("shared/result_quads.wgsl")],
+            (false, false, false) => vec![logits_alone, part!("shared/result_words.wgsl")],
+            (false, false, true) => vec![logits_alone, part!("shared/result_shared_words.wgsl")],
+            (true, true, _) => vec![part!("shared/in_place_quads.wgsl")],
+            (true, false, false) => vec![part!("shared/in_place_words.wgsl")],
+            (true, false, true) => vec![part!("shared/in_place_shared_words.wgsl")],
         };
         let Dtypes { logits, result, operand } = self.dtypes;
         let mut dtypes = vec![logits, result];
@@ -184,8 +195,19 @@ impl Shader {
             Dtype::Bf16 => part!("dtypes/bf16.wgsl"),
             Dtype::F32 | Dtype::F64 => part!("dtypes/f32.wgsl"),
         };
-        let used = Dtype::ON_GPU.into_iter().filter(|dtype| dtypes.contains(dtype)).map(of);
-        std::iter::once(bindings).chain(used).collect()
+        parts.extend(Dtype::ON_GPU.into_iter().filter(|dtype| dtypes.contains(dtype)).map(of));
+        parts
+    }
+
+    /// One part where four neighbours are loaded and stored as a whole, another where they are not.
+    fn quads_as(&self, whole: &'static str, of_words: &'static str) -> &'static str {
+        if self.quads { whole } else { of_words }
+    }
+
+    /// Whether results are written four neighbours at a time: those of rows are not, nor are statistics.
+    fn stores_quads(&self) -> bool {
+        let per_element = matches!(self.op.output(), Output::PerElement | Output::PerPair);
+        self.quads && per_element && (self.in_place || self.entry.role != Role::Statistics)
     }
 
     /// What becomes of the logits before anything else.
@@ -222,8 +244,28 @@ impl Shader {
                  return {dtype}_loaded({what}_word({dtype}_word(element)), element); }}\n"
             )
         };
+        let load_quad = |what: &str, binding: &str, dtype: Dtype| {
+            let name = format!("{}{}Quad", what[..1].to_uppercase(), &what[1..]);
+            let words = format!("{}_QUAD_WORDS", what.to_uppercase());
+            format!(
+                "alias {name} = {dtype}_quad;\nconst {words}: u32 = {dtype}_QUAD_WORDS;\n\
+                 fn load_{what}_quad(quad: u32) -> vec4<u32> {{ return {dtype}_quad_loaded({binding}[quad]); }}\n"
+            )
+        };
         let mut lines = vec![load("logits", logits)];
         lines.extend(operand.map(|dtype| load("operand", dtype)));
+        if self.quads {
+            lines.push(load_quad("logits", "logits", logits));
+            lines.extend(operand.map(|dtype| load_quad("operand", "second_operand", dtype)));
+        }
+        if self.stores_quads() {
+            lines.push(format!(
+                "alias ResultQuad = {result}_quad;\n\
+                 fn store_result_quad(quad: u32, bits: vec4<u32>) {{ \
+                 store_quad(quad, {result}_quad_stored(bits)); }}\n"
+            ));
+            return lines;
+        }
         let store = if result.bytes() == 2 { "store_half" } else { "store_word" };
         lines.push(format!("fn stored(bits: u32) -> u32 {{ return {result}_stored(bits); }}\n"));
         lines.push(format!(
@@ -249,13 +291,19 @@ impl Shader {
     fn second_input(&self) -> Vec<&'static str> {
         let sums = Sums::of(self.op);
         let mut parts = Vec::new();
+        let operand = [
+            part!("shared/operand.wgsl"),
+            self.quads_as(part!("shared/operand_quads.wgsl"), part!("shared/operand_words.wgsl")),
+        ];
         match (self.dtypes.operand, self.geometry.held) {
             (None, _) => parts.push(part!("shared/no_operand.wgsl")),
             (Some(_), Some(_)) => {
-                parts.extend([part!("shared/operand.wgsl"), part!("shared/operand_held.wgsl")]);
+                parts.extend(operand);
+                parts.push(part!("shared/operand_held.wgsl"));
             }
             (Some(_), None) => {
-                parts.extend([part!("shared/operand.wgsl"), part!("shared/operand_streamed.wgsl")]);
+                parts.extend(operand);
+                parts.push(part!("shared/operand_streamed.wgsl"));
             }
         }
         match (sums, self.dtypes.operand) {
@@ -275,7 +323,7 @@ impl Shader {
 
     /// How the lanes of a row find what has to be known of it.
     fn statistics(&self) -> Vec<&'static str> {
-        let mut parts = vec![part!("shared/statistics.wgsl")];
+        let mut parts = vec![part!("shared/statistics.wgsl"), part!("shared/quad.wgsl")];
         parts.push(match Sums::of(self.op) {
             Sums::Terms => part!("shared/sums_of_terms.wgsl"),
             Sums::Products => part!("shared/sums_with_products.wgsl"),
@@ -283,12 +331,21 @@ impl Shader {
             Sums::Weighted => part!("shared/sums_of_weighted_terms.wgsl"),
             Sums::Loss => part!("shared/sums_of_loss.wgsl"),
         });
+        if matches!(Sums::of(self.op), Sums::Products | Sums::Operand) {
+            parts.push(part!("shared/made_smaller.wgsl"));
+        }
         parts.push(match self.geometry.held {
             Some(_) => part!("shared/row_held.wgsl"),
             None => part!("shared/row_streamed.wgsl"),
         });
         match self.geometry.meeting {
-            Meeting::Alone => parts.push(part!("shared/column_statistics.wgsl")),
+            Meeting::Alone => parts.extend([
+                part!("shared/column_statistics.wgsl"),
+                match self.geometry.held {
+                    Some(_) => part!("shared/column_held.wgsl"),
+                    None => part!("shared/column_streamed.wgsl"),
+                },
+            ]),
             Meeting::Subgroup => parts.push(part!("shared/reduce_subgroup.wgsl")),
             Meeting::Workgroup => parts.push(part!("shared/reduce_workgroup.wgsl")),
             Meeting::WorkgroupBySubgroups { .. } => {
@@ -343,15 +400,19 @@ impl Shader {
             false => part!("shared/no_row_values.wgsl"),
         });
         match self.op.output() {
-            Output::PerElement if self.dtypes.result.bytes() == 2 => {
+            Output::PerElement if self.dtypes.result.bytes() == 2 && !self.quads => {
                 parts.push(part!("shared/output_per_element_shared_words.wgsl"));
             }
-            Output::PerElement => parts.push(part!("shared/output_per_element.wgsl")),
+            Output::PerElement => parts.extend([
+                part!("shared/output_per_element.wgsl"),
+                self.quads_as(part!("shared/results_in_quads.wgsl"), part!("shared/results_in_words.wgsl")),
+            ]),
             Output::PerRow if self.op.is_loss() => parts.push(part!("shared/output_row_values.wgsl")),
             Output::PerRow => parts.push(part!("shared/output_per_row.wgsl")),
             Output::TwoPerRow => parts.push(part!("shared/output_two_per_row.wgsl")),
-            // The kernel writes pairs itself.
-            Output::PerPair => {}
+            Output::PerPair => parts.push(
+                self.quads_as(part!("shared/pairs_in_quads.wgsl"), part!("shared/pairs_in_words.wgsl")),
+            ),
         }
         parts
     }
@@ -406,6 +467,7 @@ impl Shader {
             (self.precision == Precision::Fast, Some("fast".to_string())),
             (self.hide_intermediates && self.precision == Precision::Accurate, Some("hidden".to_string())),
             (self.in_place, Some("in_place".to_string())),
+            (self.quads, Some("quads".to_string())),
             (true, held.map(|held| format!("held_{held}"))),
             (matches!(self.geometry.meeting, Meeting::Workgroup), Some("workgroup_memory".to_string())),
             (
@@ -439,13 +501,13 @@ pub struct ShaderText {
 /// The shaders that this crate gives to a driver, whatever the device: for reading, for other compilers,
 /// for use elsewhere.
 ///
-/// Every kernel with every operation: with each number of logits that a lane may hold in the plain form, and with one
-/// such number in all other variants (masks, dtypes and their mixtures, precision, in place).
+/// Every kernel with every operation: with each number of quads that a lane may hold in the plain form, and with one
+/// such number in all other variants (masks, dtypes and their mixtures, precision, in place, loads and stores of whole quads).
 ///
 /// ```
 /// use wgpu_softmax::{Dialect, shaders};
 /// let all = shaders(Dialect::Native);
-/// assert!(all.iter().any(|shader| shader.name == "workgroup_per_row.softmax.f32.held_8.shuffles"));
+/// assert!(all.iter().any(|shader| shader.name == "workgroup_per_row.softmax.f32.held_2.shuffles"));
 /// ```
 pub fn shaders(dialect: Dialect) -> Vec<ShaderText> {
     let mut texts = Vec::new();
@@ -485,17 +547,18 @@ fn every_shader() -> Vec<Shader> {
                 given: Given::Logits,
                 geometry,
                 in_place: false,
+                quads: false,
                 adjusted: None,
                 class_weights: false,
                 row_values: op.is_loss(),
                 tallied: false,
                 hide_intermediates: false,
             };
-            // How many logits are held is one line of the text, and how lanes meet one part: one of each
+            // How many quads are held is one line of the text, and how lanes meet one part: one of each
             // stands for all.
             let stands_for_all = matches!(
                 (geometry.held, geometry.meeting),
-                (Some(4), Meeting::Subgroup | Meeting::Workgroup)
+                (Some(2), Meeting::Subgroup | Meeting::Workgroup)
                     | (None, Meeting::Alone | Meeting::WorkgroupBySubgroups { .. })
             );
             let weighted = Sums::of(op) == Sums::Weighted;
@@ -574,6 +637,16 @@ fn variants(plain: &Shader) -> Vec<Shader> {
                 of(&in_place, same);
             }
         }
+    }
+    // What is loaded as a whole meets dtypes, masks and results, and is all the same to everything else.
+    if plain.entry.name.contains("row") || plain.entry.name == crate::kernels::jacobian::ENTRY.name {
+        let quads = variants.iter().filter(|shader| {
+            let Dtypes { logits, result, operand } = shader.dtypes;
+            let mixed_with_operand = operand.is_some_and(|operand| operand != logits || operand != result);
+            let plainly = shader.precision == Precision::Accurate && !shader.hide_intermediates;
+            plainly && !mixed_with_operand && !shader.tallied && !shader.class_weights
+        });
+        variants.extend(quads.map(|shader| Shader { quads: true, ..*shader }).collect::<Vec<_>>());
     }
     if Sums::of(plain.op) == Sums::Weighted {
         // A weight of 0 masks its class.

@@ -30,6 +30,9 @@ pub struct Capabilities {
     pub software: bool,
     /// Whether the device's compiler has to be kept from rearranging the exponential.
     pub hide_intermediates: bool,
+    /// Whether shaders keep the driver's checks of indices, loops and divisions, which they do not need: for
+    /// holding them against those without.
+    pub checked_shaders: bool,
     /// Which adapter and driver it is; `None` where these are the capabilities of no adapter.
     pub adapter: Option<AdapterKey>,
     /// What was measured on an adapter, for plans that ask for it by [`Options::tuned`](crate::Options::tuned).
@@ -53,7 +56,8 @@ impl Capabilities {
             name: name.to_string(),
             binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             buffer_bytes: limits.max_buffer_size,
-            binding_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(4),
+            // Four words are loaded as a whole, wherever a binding starts.
+            binding_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
             uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment).max(16),
             max_workgroups: limits.max_compute_workgroups_per_dimension,
             max_invocations: limits
@@ -63,6 +67,7 @@ impl Capabilities {
             subgroup_lanes: subgroup_lanes.filter(|lanes| lanes.is_power_of_two()),
             software,
             hide_intermediates: false,
+            checked_shaders: false,
             adapter: None,
             tuning: None,
         }

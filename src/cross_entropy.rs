@@ -28,6 +28,9 @@ pub enum Labels<'a> {
     U8(&'a [u8]),
 }
 
+/// Labels that are looked at together.
+pub(crate) const LABELS_AT_ONCE: usize = 64;
+
 impl Labels<'_> {
     /// How many there are.
     pub fn len(&self) -> usize {
@@ -42,6 +45,21 @@ impl Labels<'_> {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The labels of up to as many rows as there are places, from `first` on.
+    pub(crate) fn widened<'p>(&self, first: usize, places: &'p mut [i64]) -> &'p [i64] {
+        fn widen<'p, T: Copy + Into<i64>>(labels: Option<&[T]>, places: &'p mut [i64]) -> &'p [i64] {
+            let labels = labels.unwrap_or_default();
+            places.iter_mut().zip(labels).for_each(|(place, &label)| *place = label.into());
+            &places[..labels.len().min(places.len())]
+        }
+        match self {
+            Labels::I32(labels) => widen(labels.get(first..), places),
+            Labels::I64(labels) => widen(labels.get(first..), places),
+            Labels::U32(labels) => widen(labels.get(first..), places),
+            Labels::U8(labels) => widen(labels.get(first..), places),
+        }
     }
 
     /// The label of a row.
@@ -310,17 +328,27 @@ impl<'a> CrossEntropy<'a> {
         };
         if let Targets::Labels(labels) = &self.targets {
             (loss.counted, loss.weight) = (0, 0.0);
-            for row in 0..labels.len() {
-                let label = labels.of(row);
-                if Some(label) == self.ignore_index {
-                    continue;
+            let mut first = 0;
+            while first < labels.len() {
+                let mut places = [0; LABELS_AT_ONCE];
+                let block = labels.widened(first, &mut places);
+                for (index, &label) in block.iter().enumerate() {
+                    if Some(label) == self.ignore_index {
+                        continue;
+                    }
+                    if label < 0 || label as u64 >= rows.classes() {
+                        let (row, classes) = ((first + index) as u64, rows.classes());
+                        return Err(Error::LabelOutOfRange { row, label, classes });
+                    }
+                    loss.counted += 1;
+                    if self.class_weights.is_some() {
+                        loss.weight += loss.class_weight(label as usize);
+                    }
                 }
-                if label < 0 || label as u64 >= rows.classes() {
-                    let (row, classes) = (row as u64, rows.classes());
-                    return Err(Error::LabelOutOfRange { row, label, classes });
-                }
-                loss.counted += 1;
-                loss.weight += loss.class_weight(label as usize);
+                first += block.len();
+            }
+            if self.class_weights.is_none() {
+                loss.weight = loss.counted as f64;
             }
         }
         Ok(loss)
@@ -359,7 +387,12 @@ impl<'a> ArrangedLoss<'a> {
 
     /// The label of a row, counted over outer and inner; `None` where it is ignored.
     pub(crate) fn label_of(&self, labels: &Labels<'_>, row: usize) -> Option<usize> {
-        let label = labels.of(row);
+        self.counted(labels.of(row))
+    }
+
+    /// The class that a label names; `None` where it is ignored.
+    #[inline]
+    pub(crate) fn counted(&self, label: i64) -> Option<usize> {
         (Some(label) != self.ignore_index).then_some(label as usize)
     }
 
@@ -395,6 +428,7 @@ impl<'a> ArrangedLoss<'a> {
         };
         let [scale, z_scale] = self.scales();
         let losses = match self.reduction {
+            Reduction::None if self.z_loss == 0.0 => rows.losses,
             Reduction::None => rows.losses.iter().enumerate().map(|(row, loss)| loss + z_of(row)).collect(),
             Reduction::Mean if self.counted == 0 => vec![f64::NAN],
             _ => {

@@ -3,12 +3,12 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use crate::assemble::Shader;
+use crate::assemble::{Dtypes, Shader};
 use crate::kernels::{Entry, tally, total};
 use crate::pipelines::{Pipeline, binding, storage_bindings};
 use crate::plan::{Dispatch, Job, Parameters, Stage};
 use crate::transfer::in_words;
-use crate::{Capabilities, Dtype, Error, Gpu, Op, Options, Output, Plan, Result, Rows};
+use crate::{Capabilities, Dtype, Error, Gpu, Op, Options, Output, Plan, Result, Rows, reach};
 
 /// An operation that is ready to be recorded, any number of times.
 ///
@@ -171,6 +171,17 @@ impl<'a> Ranges<'a> {
         }
         Ok(())
     }
+
+    /// Whether four elements from the start on may be loaded or stored as a whole, in each range that has an
+    /// element for every logit.
+    fn start_with_quads(&self, dtypes: &Dtypes) -> bool {
+        let starts = |range: Option<wgpu::BufferSlice<'_>>, dtype: Dtype| {
+            range.is_none_or(|range| range.offset() % (4 * dtype.bytes()) == 0)
+        };
+        starts(Some(self.logits), dtypes.logits)
+            && starts(self.result, dtypes.result)
+            && dtypes.operand.is_none_or(|dtype| starts(self.operand, dtype))
+    }
 }
 
 impl Prepared {
@@ -270,12 +281,12 @@ impl Gpu {
         }
         ranges.check_whole(self.capabilities())?;
         self.guarded(|| {
-            let mut steps = if plan.dispatches.is_empty() { Vec::new() } else { self.steps(&plan, ranges) };
+            let mut steps = if plan.dispatches.is_empty() { Vec::new() } else { self.steps(&plan, ranges)? };
             if let Some(tally) = ranges.tally {
                 if ranges.labels.is_some() {
-                    steps.insert(0, self.step_over_rows(&plan.job, &tally::ENTRY, ranges, tally));
+                    steps.insert(0, self.step_over_rows(&plan.job, &tally::ENTRY, ranges, tally)?);
                 }
-                steps.push(self.step_over_rows(&plan.job, &total::ENTRY, ranges, tally));
+                steps.push(self.step_over_rows(&plan.job, &total::ENTRY, ranges, tally)?);
             }
             Ok(Prepared { steps, plan })
         })
@@ -299,12 +310,14 @@ impl Gpu {
         plan.is_ok_and(|plan| self.check_storage_buffers(&plan, false).is_ok())
     }
 
-    fn steps(&self, plan: &Plan, ranges: Ranges<'_>) -> Vec<Step> {
+    fn steps(&self, plan: &Plan, ranges: Ranges<'_>) -> Result<Vec<Step>> {
         let device = self.device();
         let in_place = ranges.result.is_none() && plan.job.writes_result();
         let stages: Vec<(Shader, Arc<Pipeline>)> = (plan.stages.iter())
             .map(|stage| {
                 let shader = self.shader(&plan.job, stage, in_place);
+                let shader =
+                    Shader { quads: plan.quads && ranges.start_with_quads(&plan.job.dtypes), ..shader };
                 (shader, self.pipelines().of(device, &shader))
             })
             .collect();
@@ -329,38 +342,43 @@ impl Gpu {
         let stride = (size_of::<Parameters>() as u64).next_multiple_of(self.capabilities().uniform_alignment);
         let uniforms = uniform_buffer(device, &parameters, stride);
         (plan.dispatches.iter().zip(&windows).enumerate())
-            .map(|(index, (dispatch, (_, buffers)))| {
+            .map(|(index, (dispatch, (told, buffers)))| {
                 let (shader, pipeline) = &stages[dispatch.stage];
+                let buffer_at = |place| match place {
+                    binding::LOGITS => buffers.logits.clone(),
+                    binding::RESULT => buffers.result.clone(),
+                    binding::OPERAND if plan.job.dtypes.operand.is_some() => buffers.operand.clone(),
+                    binding::OPERAND => whole(&stand_in, ranges.labels),
+                    binding::MASK => whole(&stand_in, ranges.mask),
+                    binding::CLASS_WEIGHTS => whole(&stand_in, ranges.class_weights),
+                    binding::PER_ROW => whole(&stand_in, ranges.per_row),
+                    binding::ADDITIVE_MASK => whole(&stand_in, ranges.additive_mask),
+                    binding::ROW_VALUES => whole(&stand_in, ranges.row_values),
+                    binding::TALLY => whole(&stand_in, ranges.tally),
+                    _ => partials.as_entire_buffer_binding(),
+                };
+                reach::check(shader, told, |place| length_of(&buffer_at(place)))?;
                 let parameters = wgpu::BufferBinding {
                     buffer: &uniforms,
                     offset: index as u64 * stride,
                     size: NonZeroU64::new(size_of::<Parameters>() as u64),
                 };
-                let storage = storage_bindings(shader).into_iter().map(|place| {
-                    let buffer = match place {
-                        binding::LOGITS => buffers.logits.clone(),
-                        binding::RESULT => buffers.result.clone(),
-                        binding::OPERAND if plan.job.dtypes.operand.is_some() => buffers.operand.clone(),
-                        binding::OPERAND => whole(&stand_in, ranges.labels),
-                        binding::MASK => whole(&stand_in, ranges.mask),
-                        binding::CLASS_WEIGHTS => whole(&stand_in, ranges.class_weights),
-                        binding::PER_ROW => whole(&stand_in, ranges.per_row),
-                        binding::ADDITIVE_MASK => whole(&stand_in, ranges.additive_mask),
-                        binding::ROW_VALUES => whole(&stand_in, ranges.row_values),
-                        binding::TALLY => whole(&stand_in, ranges.tally),
-                        _ => partials.as_entire_buffer_binding(),
-                    };
-                    (place, buffer)
-                });
+                let storage = storage_bindings(shader).into_iter().map(|place| (place, buffer_at(place)));
                 let buffers = std::iter::once((binding::PARAMETERS, parameters)).chain(storage).collect();
                 let bindings = bind_group(device, plan.job.op.name(), pipeline, buffers);
-                Step { pipeline: pipeline.pipeline.clone(), bindings, grid: dispatch.grid }
+                Ok(Step { pipeline: pipeline.pipeline.clone(), bindings, grid: dispatch.grid })
             })
             .collect()
     }
 
     /// One workgroup that walks a loss's labels, or its rows' values.
-    fn step_over_rows(&self, job: &Job, entry: &'static Entry, ranges: Ranges<'_>, tally: Whole<'_>) -> Step {
+    fn step_over_rows(
+        &self,
+        job: &Job,
+        entry: &'static Entry,
+        ranges: Ranges<'_>,
+        tally: Whole<'_>,
+    ) -> Result<Step> {
         let device = self.device();
         let stage = Stage { entry, geometry: tally::geometry(self.capabilities()) };
         let shader = self.shader(job, &stage, false);
@@ -373,19 +391,21 @@ impl Gpu {
         };
         let uniforms = uniform_buffer(device, &[parameters], size_of::<Parameters>() as u64);
         let stand_in = filled_buffer(device, "stand-in", &[0; 16], wgpu::BufferUsages::STORAGE);
-        let storage = storage_bindings(&shader).into_iter().map(|place| {
+        let buffer_at = |place| {
             let range = match place {
                 binding::OPERAND => ranges.labels,
                 binding::CLASS_WEIGHTS => ranges.class_weights,
                 binding::ROW_VALUES => ranges.row_values,
                 _ => Some(tally),
             };
-            (place, whole(&stand_in, range))
-        });
+            whole(&stand_in, range)
+        };
+        reach::check(&shader, &parameters, |place| length_of(&buffer_at(place)))?;
+        let storage = storage_bindings(&shader).into_iter().map(|place| (place, buffer_at(place)));
         let parameters = (binding::PARAMETERS, uniforms.as_entire_buffer_binding());
         let buffers = std::iter::once(parameters).chain(storage).collect();
         let bindings = bind_group(device, entry.name, &pipeline, buffers);
-        Step { pipeline: pipeline.pipeline.clone(), bindings, grid: [1, 1] }
+        Ok(Step { pipeline: pipeline.pipeline.clone(), bindings, grid: [1, 1] })
     }
 
     pub(crate) fn shader(&self, job: &Job, stage: &Stage, in_place: bool) -> Shader {
@@ -397,6 +417,7 @@ impl Gpu {
             given: job.options.given,
             geometry: stage.geometry,
             in_place,
+            quads: false,
             adjusted: job.adjusted(),
             class_weights: job.class_weights,
             row_values: job.row_values,
@@ -483,6 +504,11 @@ pub(crate) fn bind_group(
         layout: &pipeline.bindings,
         entries: &entries,
     })
+}
+
+/// Bytes that a binding covers.
+fn length_of(binding: &wgpu::BufferBinding<'_>) -> u64 {
+    binding.size.map_or(binding.buffer.size() - binding.offset, std::num::NonZeroU64::get)
 }
 
 /// One buffer for the parameters of all dispatches, `stride` bytes apart.

@@ -248,6 +248,7 @@ impl Gpu {
         capabilities: Capabilities,
         trouble: Trouble,
     ) -> Gpu {
+        let checked_shaders = capabilities.checked_shaders;
         // In a browser, where there is one thread, wgpu's types stay on it.
         #[cfg_attr(target_arch = "wasm32", expect(clippy::arc_with_non_send_sync))]
         let shared = Arc::new(Shared {
@@ -255,7 +256,7 @@ impl Gpu {
             queue,
             info,
             capabilities,
-            pipelines: Pipelines::default(),
+            pipelines: Pipelines::new(checked_shaders),
             workspaces: Mutex::default(),
             #[cfg(not(target_arch = "wasm32"))]
             poller: OnceLock::new(),

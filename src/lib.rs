@@ -134,6 +134,7 @@ mod pipelines;
 mod plan;
 mod preparation;
 mod processor;
+mod reach;
 pub mod reference;
 mod request;
 mod rows;

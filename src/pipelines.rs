@@ -8,8 +8,8 @@ use crate::assemble::{Dialect, Shader};
 use crate::kernels::{Geometry, Role};
 
 /// Pipelines by the text and the constants of their shader.
-#[derive(Default)]
 pub(crate) struct Pipelines {
+    checked: bool,
     made: Mutex<HashMap<(String, Geometry), Arc<Pipeline>>>,
 }
 
@@ -36,11 +36,16 @@ pub(crate) mod binding {
 }
 
 impl Pipelines {
+    /// None yet; `checked` says whether drivers are to add checks to the shaders.
+    pub(crate) fn new(checked: bool) -> Self {
+        Pipelines { checked, made: Mutex::default() }
+    }
+
     /// The pipeline of `shader` on `device`.
     pub(crate) fn of(&self, device: &wgpu::Device, shader: &Shader) -> Arc<Pipeline> {
         let key = (shader.name(), shader.geometry);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(made.entry(key).or_insert_with(|| Arc::new(Pipeline::new(device, shader))))
+        Arc::clone(made.entry(key).or_insert_with(|| Arc::new(Pipeline::new(device, shader, self.checked))))
     }
 }
 
@@ -78,7 +83,7 @@ pub(crate) fn storage_bindings(shader: &Shader) -> Vec<u32> {
 }
 
 impl Pipeline {
-    fn new(device: &wgpu::Device, shader: &Shader) -> Self {
+    fn new(device: &wgpu::Device, shader: &Shader, checked: bool) -> Self {
         let name = shader.name();
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
@@ -109,10 +114,26 @@ impl Pipeline {
             immediate_size: 0,
         });
         let dialect = if cfg!(target_arch = "wasm32") { Dialect::Browser } else { Dialect::Native };
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        let text = wgpu::ShaderModuleDescriptor {
             label: Some(&name),
             source: wgpu::ShaderSource::Wgsl(shader.source(dialect).into()),
-        });
+        };
+        let checks = match checked {
+            true => wgpu::ShaderRuntimeChecks::checked(),
+            false => wgpu::ShaderRuntimeChecks::unchecked(),
+        };
+        // SAFETY: the text is made of this crate's own parts alone, and of them holds:
+        // Indices. Whoever binds buffers to this pipeline has asked `reach::check` whether the dispatch stays
+        // within them. Arrays of workgroup memory and of lanes have a length that is an override or a constant,
+        // which is also what their loops count to.
+        // Loops. Each counts with a fixed step that is not 0 (lanes of a workgroup, chunks, a constant), or
+        // halves or doubles a distance, towards a bound that stays: a length of the plan's, below 2³² by more
+        // than a step.
+        // Divisors. They are overrides, and numbers of a plan, which keeps them above 0 (`Plan::of`). None is
+        // signed.
+        // Each context of `Capabilities::checked_shaders` keeps all the checks, and a test holds the bits of the
+        // two kinds against each other.
+        let module = unsafe { device.create_shader_module_trusted(text, checks) };
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&name),
             layout: Some(&layout),

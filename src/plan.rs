@@ -12,7 +12,7 @@ use std::ops::Range;
 use crate::assemble::{Adjusted, Dtypes, Sums};
 use crate::inputs::kind;
 use crate::kernels::{
-    Entry, Geometry, Kernel, jacobian, lane_per_column, split_column_statistics, split_column_write,
+    Entry, Geometry, Kernel, QUAD, jacobian, lane_per_column, split_column_statistics, split_column_write,
     split_row_statistics, split_row_write, subgroup_per_row, workgroup_per_row,
 };
 use crate::request::check_given;
@@ -71,6 +71,15 @@ pub(crate) struct AdjustmentParameters {
     pub(crate) additive_digits: u32,
     pub(crate) mask: [u32; 24],
     pub(crate) additive: [u32; 24],
+}
+
+impl AdjustmentParameters {
+    /// What shaders divide by is 0 where there are no queries, or no elements of a mask, and is not used then;
+    /// but a shader without checks must not even be told so.
+    fn keep_divisors_above_zero(&mut self) {
+        let masks = self.mask.iter_mut().step_by(2).chain(self.additive.iter_mut().step_by(2));
+        masks.chain([&mut self.queries]).for_each(|divisor| *divisor = (*divisor).max(1));
+    }
 }
 
 /// Bits of [`LossParameters::kinds`].
@@ -152,6 +161,18 @@ impl Job {
         })
     }
 
+    fn consists_of_quads(&self) -> bool {
+        let Job { rows, result, operand, .. } = self;
+        let per_element = matches!(self.op.output(), Output::PerElement | Output::PerPair);
+        let read_or_written = [Some(rows), Some(operand), per_element.then_some(result)];
+        let lie_at_quads = |rows: &Rows| {
+            rows.offset().is_multiple_of(QUAD) && (rows.outer() == 1 || rows.pitch().is_multiple_of(QUAD))
+        };
+        rows.inner() == 1
+            && rows.classes().is_multiple_of(QUAD)
+            && read_or_written.into_iter().flatten().all(lie_at_quads)
+    }
+
     /// Whether there are results beside values of rows.
     pub(crate) fn writes_result(&self) -> bool {
         self.op != Op::CrossEntropy
@@ -204,6 +225,9 @@ pub struct Plan {
     pub(crate) stages: Vec<Stage>,
     pub(crate) dispatches: Vec<Dispatch>,
     pub(crate) partial_bytes: u64,
+    /// Whether every row consists of whole quads at multiples of four elements, from the start of the buffers'
+    /// ranges on.
+    pub(crate) quads: bool,
     kernel: Kernel,
     why: String,
     tuned: bool,
@@ -253,7 +277,8 @@ impl Plan {
     }
 
     /// Plans a job.
-    pub(crate) fn of(job: Job, capabilities: &Capabilities) -> Result<Plan> {
+    pub(crate) fn of(mut job: Job, capabilities: &Capabilities) -> Result<Plan> {
+        job.adjustment.keep_divisors_above_zero();
         let Job { op, dtypes, rows, result, operand, .. } = job;
         let unsupported = [Some(dtypes.logits), Some(dtypes.result), dtypes.operand];
         if let Some(dtype) = unsupported.into_iter().flatten().find(|dtype| *dtype == Dtype::F64) {
@@ -271,6 +296,7 @@ impl Plan {
             stages,
             dispatches: Vec::new(),
             partial_bytes: 0,
+            quads: job.consists_of_quads(),
             kernel,
             why,
             tuned,
@@ -336,14 +362,27 @@ impl Plan {
     /// Bytes that the kernel asks the memory for; repeated readings may come from a cache.
     pub fn moved_bytes(&self) -> u64 {
         let held = self.stages.iter().all(|stage| stage.geometry.held.is_some());
-        let again = u64::from(self.job.dtypes.result.bytes() == 2);
+        let again = u64::from(self.job.dtypes.result.bytes() == 2 && !self.quads);
+        let summarised = self.stages.len() == 2 && self.stages[0].geometry.held.is_some();
         let readings = match (held, self.job.op.output()) {
             (held, Output::PerPair) => self.chunks * if held { 2 } else { 3 },
             // Results that share words are finished by other lanes than have read their logits.
             (true, Output::PerElement) => 1 + again,
             (true, _) => 1,
-            (false, Output::PerElement) => 3,
-            (false, Output::PerRow | Output::TwoPerRow) => 2,
+            (false, Output::PerElement) => {
+                if summarised {
+                    2
+                } else {
+                    3
+                }
+            }
+            (false, Output::PerRow | Output::TwoPerRow) => {
+                if summarised {
+                    1
+                } else {
+                    2
+                }
+            }
         };
         let partials = if self.stages.len() == 2 {
             self.job.rows.count().saturating_mul(self.chunks * self.job.partial_bytes())
@@ -423,7 +462,8 @@ impl Plan {
     /// whose bits do not.
     fn chunk_within(&mut self, limit: u64) {
         if self.chunk * self.breadth() > limit {
-            self.chunk = (limit / self.breadth()).max(1);
+            let fitting = limit / self.breadth();
+            self.chunk = if fitting < QUAD { fitting.max(1) } else { fitting - fitting % QUAD };
             self.chunks = chunked_classes(self.job.op, &self.job.rows).div_ceil(self.chunk);
         }
     }
@@ -766,17 +806,19 @@ fn lay_out(job: &Job, kernel: Kernel, capabilities: &Capabilities) -> Result<(Ve
                     lane_per_column::LONGEST
                 )));
             }
-            let geometry = lane_per_column::geometry(capabilities);
+            let geometry = lane_per_column::geometry(classes, capabilities);
             Ok((vec![Stage { entry: &lane_per_column::ENTRY, geometry }], lane_per_column::chunk(classes)))
         }
         Kernel::SplitRow if rows.inner() == 1 => {
-            let geometry = split_row_statistics::geometry(capabilities);
-            let stages = [&split_row_statistics::ENTRY, &split_row_write::ENTRY]
-                .map(|entry| Stage { entry, geometry });
-            Ok((stages.to_vec(), split_row_statistics::chunk(classes)))
+            let geometry = split_row_statistics::geometry(classes, capabilities);
+            let stages = vec![
+                Stage { entry: &split_row_statistics::ENTRY, geometry },
+                Stage { entry: &split_row_write::ENTRY, geometry: Geometry { held: None, ..geometry } },
+            ];
+            Ok((stages, split_row_statistics::chunk(classes)))
         }
         Kernel::SplitRow => {
-            let geometry = lane_per_column::geometry(capabilities);
+            let geometry = Geometry { held: None, ..lane_per_column::geometry(classes, capabilities) };
             let stages = [&split_column_statistics::ENTRY, &split_column_write::ENTRY]
                 .map(|entry| Stage { entry, geometry });
             Ok((stages.to_vec(), lane_per_column::chunk(classes)))
@@ -821,7 +863,7 @@ impl fmt::Display for Plan {
         for stage in &self.stages {
             let Geometry { workgroup, lanes, held, .. } = stage.geometry;
             let kept = match held {
-                Some(held) => format!("the row stays in registers, up to {held} logits a lane"),
+                Some(held) => format!("the row stays in registers, up to {held} × {QUAD} logits a lane"),
                 None => "the row is read anew in each pass".into(),
             };
             writeln!(
@@ -839,6 +881,12 @@ impl fmt::Display for Plan {
             self.dispatches.iter().max_by_key(|dispatch| dispatch.grid[0] as u64 * dispatch.grid[1] as u64)
         {
             writeln!(f, "grid         up to {} × {} workgroups", largest.grid[0], largest.grid[1])?;
+        }
+        if self.quads {
+            writeln!(
+                f,
+                "elements     {QUAD} at a time, where the buffers' ranges start at a multiple of that"
+            )?;
         }
         write!(
             f,
@@ -1037,6 +1085,56 @@ mod tests {
             };
             assert_eq!(chunk(1, &narrow), chunk(1000, &narrow));
             assert_eq!(chunk(1, &narrow), chunk(1000, &wide));
+        }
+    }
+
+    /// Throughput follows from these: bytes for each element, lanes that have nothing to do, and what a lane does.
+    #[test]
+    fn no_length_of_rows_is_much_worse_than_its_neighbours() {
+        let mut limits = wgpu::Limits::defaults();
+        let plain = Capabilities::of("default limits", &limits, None, false);
+        let with_subgroups = Capabilities::of("default limits, with subgroups", &limits, Some(32), false);
+        limits.max_compute_invocations_per_workgroup = 1024;
+        limits.max_compute_workgroup_size_x = 1024;
+        let card = Capabilities::of("a graphics card", &limits, Some(32), false);
+        let software = Capabilities::of("a software adapter", &limits, Some(8), true);
+        let lengths =
+            || (1..3000u64).chain((3000..40_000).step_by(7)).chain((40_000..1_000_000).step_by(9973));
+        for device in [plain, with_subgroups, card, software] {
+            let mut before: Option<(f64, f64)> = None;
+            for classes in lengths() {
+                let rows = Rows::batch(1000, classes).unwrap();
+                let plan = Plan::new(Op::Softmax, Dtype::F32, &rows, &Options::default(), &device).unwrap();
+                let per_element = plan.moved_bytes() as f64 / rows.elements() as f64;
+                let Geometry { lanes, .. } = plan.stages[0].geometry;
+                let quads = plan.chunk.min(classes).div_ceil(QUAD);
+                let turns = quads.div_ceil(u64::from(lanes));
+                let places = u64::from(lanes) * turns * QUAD * plan.chunks.max(1);
+                let idle = 1.0 - classes as f64 / places as f64;
+                let told = format!("{classes} classes on {}: {per_element} bytes, {idle} idle", device.name);
+
+                // A software adapter reads its caches again rather than meet in workgroup memory.
+                let most = match device.software {
+                    true => 16.0,
+                    false => {
+                        if classes <= 16_384 {
+                            8.0
+                        } else {
+                            12.1
+                        }
+                    }
+                };
+                assert!(per_element <= most, "{told}");
+                assert!(idle <= if classes == 1 { 0.75 } else { 0.5 }, "{told}");
+                let (bytes, work) = (per_element, places as f64 / classes as f64);
+                if let Some((bytes_before, work_before)) = before.replace((bytes, work)) {
+                    assert!(bytes <= 1.6 * bytes_before || device.software, "{told}");
+                    assert!(
+                        work <= 2.0 * work_before && (classes == 2 || work_before <= 2.0 * work),
+                        "{told}"
+                    );
+                }
+            }
         }
     }
 

@@ -420,6 +420,7 @@ impl Gpu {
             let parameters =
                 Parameters { slabs: points.len() as u32, grid_width: groups, ..Parameters::default() };
             let uniforms = uniform_buffer(device, &[parameters], size_of::<Parameters>() as u64);
+            crate::reach::check(&shader, &parameters, |_| bytes.len() as u64)?;
             let pipeline = self.pipelines().of(device, &shader);
             let buffers = vec![
                 (binding::PARAMETERS, uniforms.as_entire_buffer_binding()),

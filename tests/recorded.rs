@@ -598,3 +598,107 @@ fn tensors_without_classes() {
     let sums = empty.answer(&TensorRequest::new(Op::WeightedLogSumExp, -1).operand(&weights)).unwrap();
     assert_eq!(sums.read_blocking().unwrap(), [f32::NEG_INFINITY; 3]);
 }
+
+/// Rows that start at multiples of four elements are loaded and stored four elements at a time, others one by
+/// one: neither that, nor the pitch, nor a result in place of the logits shows in the bits.
+fn places_of<T: Element>(gpu: &Gpu, op: Op, classes: u64, narrow: impl Fn(f32) -> T) {
+    let count = 3u64;
+    let compact = Rows::batch(count, classes).unwrap();
+    let written = compact.result(op).classes();
+    let values: Vec<T> = normal((count * classes) as usize, classes).into_iter().map(&narrow).collect();
+    let operands: Vec<T> = normal((count * classes) as usize, 77).into_iter().map(&narrow).collect();
+    // The rows of `values` laid out as `rows`, among others' elements.
+    let spread = |values: &[T], rows: &Rows| -> Vec<T> {
+        let mut all = vec![narrow(50.0); rows.extent() as usize + 5];
+        for (row, values) in values.chunks(classes as usize).enumerate() {
+            let start = (rows.offset() + row as u64 * rows.pitch()) as usize;
+            all[start..start + values.len()].copy_from_slice(values);
+        }
+        all
+    };
+    // Where the logits, the operand and the result start, how much they are padded, and elements of the buffers
+    // before their ranges.
+    let answer = |[logits, operand, result]: [(u64, u64); 3], before: u64| -> Vec<T> {
+        let lay = |rows: &Rows, (offset, padding): (u64, u64)| {
+            rows.with_pitch(rows.pitch() + padding).unwrap().with_offset(offset).unwrap()
+        };
+        let (rows, operand_rows) = (lay(&compact, logits), lay(&compact, operand));
+        let result_rows = lay(&compact.result(op), result);
+        let shifted = |values: Vec<T>| -> Vec<T> {
+            std::iter::repeat_n(narrow(60.0), before as usize).chain(values).collect()
+        };
+        let logits = buffer(gpu, &shifted(spread(&values, &rows)));
+        let other = buffer(gpu, &shifted(spread(&operands, &operand_rows)));
+        let filler = vec![narrow(7.0); (before + result_rows.extent() + 5) as usize];
+        let out = buffer(gpu, &filler);
+        let start = before * T::DTYPE.bytes();
+        let mut preparation = gpu
+            .preparation(op, &rows, logits.slice(start..), T::DTYPE)
+            .result(out.slice(start..), T::DTYPE)
+            .result_rows(&result_rows);
+        if op.operand().is_some() {
+            preparation = preparation.operand(other.slice(start..), T::DTYPE).operand_rows(&operand_rows);
+        }
+        run(gpu, preparation);
+        let all: Vec<T> = read(gpu, &out, filler.len());
+        let mut untouched = all.clone();
+        let rows_written = (0..count).flat_map(|row| {
+            let start = (before + result_rows.offset() + row * result_rows.pitch()) as usize;
+            untouched[start..start + written as usize].fill(narrow(7.0));
+            all[start..start + written as usize].to_vec()
+        });
+        let rows_written = rows_written.collect();
+        let untouched: &[u8] = bytemuck::cast_slice(&untouched);
+        assert!(untouched == bytemuck::cast_slice::<T, u8>(&filler), "{op} of {classes} beside its rows");
+        rows_written
+    };
+    let expected = answer([(0, 0); 3], 0);
+    let places = [
+        ([(4, 4), (8, 0), (0, 8)], 0),
+        ([(1, 0), (0, 0), (0, 0)], 0),
+        ([(0, 0), (2, 0), (0, 0)], 0),
+        ([(0, 0), (0, 0), (3, 0)], 0),
+        ([(0, 1), (0, 2), (0, 3)], 0),
+        ([(0, 0), (0, 0), (0, 0)], 2),
+        ([(5, 3), (6, 1), (7, 2)], 4),
+    ];
+    for (place, before) in places {
+        let answered = answer(place, before);
+        let (answered, expected): (&[u8], &[u8]) =
+            (bytemuck::cast_slice(&answered), bytemuck::cast_slice(&expected));
+        assert!(answered == expected, "{op} of {classes} in {} at {place:?} after {before}", T::DTYPE);
+    }
+    if compact.result(op) == compact {
+        let in_place = buffer(gpu, &values);
+        let other = buffer(gpu, &operands);
+        let mut preparation = gpu.preparation(op, &compact, in_place.slice(..), T::DTYPE).in_place();
+        if op.operand().is_some() {
+            preparation = preparation.operand(other.slice(..), T::DTYPE);
+        }
+        run(gpu, preparation);
+        let answered: Vec<T> = read(gpu, &in_place, values.len());
+        let (answered, expected): (&[u8], &[u8]) =
+            (bytemuck::cast_slice(&answered), bytemuck::cast_slice(&expected));
+        assert!(answered == expected, "{op} of {classes} in {} in place", T::DTYPE);
+    }
+}
+
+#[test]
+fn where_rows_start_does_not_show_in_the_bits() {
+    let ops = [Op::Softmax, Op::LogSoftmax, Op::LogSumExp, Op::Vjp, Op::LogSoftmaxVjp, Op::Jacobian];
+    for gpu in [gpu(), common::device::plain_gpu()].into_iter().flatten() {
+        for op in ops {
+            for classes in [4, 36, 37, 1000, 16_400, 50_256] {
+                if op != Op::Jacobian || classes < 200 {
+                    places_of(gpu, op, classes, |x| x);
+                }
+            }
+            for classes in [8, 35, 1000] {
+                if op != Op::Jacobian || classes < 200 {
+                    places_of(gpu, op, classes, f16::from_f32);
+                    places_of(gpu, op, classes, bf16::from_f32);
+                }
+            }
+        }
+    }
+}

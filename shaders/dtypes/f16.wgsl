@@ -39,3 +39,17 @@ fn f16_stored(bits: u32) -> u32 {
     let up = rest > middle || (rest == middle && (units & 1u) == 1u);
     return sign | (units + select(0u, 1u, up));
 }
+
+alias f16_quad = vec2<u32>;
+
+const f16_QUAD_WORDS: u32 = 2u;
+
+fn f16_quad_loaded(words: f16_quad) -> vec4<u32> {
+    return vec4<u32>(
+        f16_loaded(words.x, 0u), f16_loaded(words.x, 1u), f16_loaded(words.y, 0u), f16_loaded(words.y, 1u));
+}
+
+fn f16_quad_stored(bits: vec4<u32>) -> f16_quad {
+    return vec2<u32>(
+        f16_stored(bits.x) | (f16_stored(bits.y) << 16u), f16_stored(bits.z) | (f16_stored(bits.w) << 16u));
+}

@@ -12,3 +12,15 @@ fn f32_loaded(word: u32, element: u32) -> u32 {
 fn f32_stored(bits: u32) -> u32 {
     return bits;
 }
+
+alias f32_quad = vec4<u32>;
+
+const f32_QUAD_WORDS: u32 = 4u;
+
+fn f32_quad_loaded(words: f32_quad) -> vec4<u32> {
+    return words;
+}
+
+fn f32_quad_stored(bits: vec4<u32>) -> f32_quad {
+    return bits;
+}

@@ -13,12 +13,7 @@ fn lane_per_column(
     }
     begin_row(slab, index % parameters.columns);
 
-    // There are few chunks, a group of partials at most.
-    var row = nothing();
-    for (var chunk = 0u; chunk < parameters.chunks; chunk += 1u) {
-        row = join(row, column_statistics(column_chunk(chunk)));
-    }
-
-    let whole = Walk(0u, 1u, parameters.classes);
+    let row = whole_column_statistics();
+    let whole = walk_alone(0u, parameters.classes);
     write_lane(whole, 0u, 0u, parameters.classes, true, finish(row));
 }

@@ -1,5 +1,5 @@
-// Logits as the softmax sees them: divided by a temperature, with an additive mask; or masked, which is
-// a bit pattern of its own, below all others.
+// Logits as the softmax sees them: divided by a temperature, with an additive mask; or none, where they are
+// masked.
 
 const ONE_TEMPERATURE: u32 = 1u;
 const TEMPERATURE_PER_ROW: u32 = 2u;
@@ -9,9 +9,6 @@ const LENGTHS: u32 = 64u;
 
 // In place of a power of two, for a temperature that is none.
 const NO_TEMPERATURE: i32 = 0x10000;
-
-// A NaN that no load gives.
-const MASKED_BITS: u32 = 0xffffffffu;
 
 // Of the row: which classes may take part, and its inverse temperature.
 var<private> first_visible: u32;
@@ -77,16 +74,20 @@ fn takes_part(j: u32) -> bool {
     return j >= first_visible && j < end_visible && mask_allows(j) && counts(j);
 }
 
-fn logit(j: u32) -> u32 {
+// The logit of class j from what is stored for it.
+fn as_logit(stored_bits: u32, j: u32) -> u32 {
     if !takes_part(j) {
-        return MASKED_BITS;
+        return NO_LOGIT;
     }
-    var bits = load_logits(logits_of_row + j * parameters.inner);
+    var bits = stored_bits;
     if has(ONE_TEMPERATURE | TEMPERATURE_PER_ROW) {
         bits = tempered(bits);
     }
-    bits = with_additive_mask(bits, j);
-    return select(bits, NAN_BITS, (bits & 0x7fffffffu) > INFINITY_BITS);
+    return one_nan(with_additive_mask(bits, j));
+}
+
+fn logit(j: u32) -> u32 {
+    return as_logit(load_logits(logits_of_row + j * parameters.inner), j);
 }
 
 // x / T. The power of two is counted in the exponent's bits, which also keeps a compiler from merging the
@@ -121,12 +122,8 @@ fn sum_of_bits(left: u32, right: u32) -> u32 {
     return bitcast<u32>(bitcast<f32>(left) + bitcast<f32>(right));
 }
 
-fn is_nan(bits: u32) -> bool {
-    return (bits & 0x7fffffffu) > INFINITY_BITS && bits != MASKED_BITS;
-}
-
 fn is_masked(bits: u32) -> bool {
-    return bits == MASKED_BITS;
+    return bits == NO_LOGIT;
 }
 
 fn inverse_temperature() -> f32 {

@@ -8,6 +8,12 @@ fn finished(j: u32, row: Finish) -> u32 {
     return select(value, MASKED_RESULT, is_masked(bits) && !row.is_empty);
 }
 
+fn write_class(j: u32, end: u32, row: Finish) {
+    if j < end {
+        store_result(result_of_row + j * parameters.inner, finished(j, row));
+    }
+}
+
 fn write_lane(walk: Walk, lane: u32, first: u32, classes: u32, first_chunk: bool, row: Finish) {
     if lane == 0u && first_chunk {
         write_row_values(row);
@@ -15,7 +21,10 @@ fn write_lane(walk: Walk, lane: u32, first: u32, classes: u32, first_chunk: bool
     if parameters.inner != 1u {
         for (var turn = 0u; turn < walk.count; turn += 1u) {
             let j = class_at(walk, turn);
-            store_result(result_of_row + j * parameters.inner, finished(j, row));
+            write_class(j, walk.end, row);
+            write_class(j + 1u, walk.end, row);
+            write_class(j + 2u, walk.end, row);
+            write_class(j + 3u, walk.end, row);
         }
         return;
     }

@@ -2,12 +2,13 @@
 
 fn begin_adjustment(slab: u32, column: u32) {}
 
-fn logit(j: u32) -> u32 {
-    return load_logits(logits_of_row + j * parameters.inner);
+// The logit of class j from what is stored for it.
+fn as_logit(bits: u32, j: u32) -> u32 {
+    return one_nan(bits);
 }
 
-fn is_nan(bits: u32) -> bool {
-    return (bits & 0x7fffffffu) > INFINITY_BITS;
+fn logit(j: u32) -> u32 {
+    return one_nan(load_logits(logits_of_row + j * parameters.inner));
 }
 
 fn is_masked(bits: u32) -> bool {

@@ -1,14 +1,13 @@
-// A lane's logits are read once and kept in registers. `HELD` is a line that the assembly writes.
+// A lane's logits are read once and kept in registers. `HELD`, how many quads, is a line that the assembly
+// writes.
 
-const BLOCK: u32 = 8u;
-
-var<private> held: array<u32, HELD>;
+var<private> held: array<vec4<u32>, HELD>;
 
 fn take(walk: Walk) {
     for (var turn = 0u; turn < HELD; turn += 1u) {
         if turn < walk.count {
-            held[turn] = logit(class_at(walk, turn));
-            hold_operand(turn, class_at(walk, turn));
+            held[turn] = logits_from(class_at(walk, turn), walk.end);
+            hold_operand(turn, class_at(walk, turn), walk.end);
         }
     }
 }
@@ -17,23 +16,20 @@ fn lane_maximum(walk: Walk) -> u32 {
     var highest = 0u;
     for (var turn = 0u; turn < HELD; turn += 1u) {
         if turn < walk.count {
-            highest = max(highest, sort_key(held[turn]));
+            highest = max(highest, greatest_key(held[turn]));
         }
     }
     return highest;
 }
 
-// In short chains, so that roundings stay few where all terms are alike.
+// One chain, as short as that of a block where lanes hold nothing.
 fn lane_sum(walk: Walk, key: u32, scale: Scale) -> Sum {
     var sum = no_sum();
-    for (var first = 0u; first < HELD; first += BLOCK) {
-        var block = no_sum();
-        for (var turn = first; turn < min(first + BLOCK, HELD); turn += 1u) {
-            if turn < walk.count {
-                block = add(block, one(held[turn], taken_operand(walk, turn), class_at(walk, turn), key, scale));
-            }
+    for (var turn = 0u; turn < HELD; turn += 1u) {
+        if turn < walk.count {
+            let classes = classes_from(class_at(walk, turn), walk.end);
+            sum = add(sum, four(held[turn], taken_operand(walk, turn), classes, key, scale));
         }
-        sum = add(sum, block);
     }
     return sum;
 }
@@ -42,6 +38,6 @@ fn turns(walk: Walk) -> u32 {
     return HELD;
 }
 
-fn taken(walk: Walk, turn: u32) -> u32 {
+fn taken(walk: Walk, turn: u32) -> vec4<u32> {
     return held[turn];
 }

@@ -5,14 +5,16 @@ const NAN_BITS: u32 = 0x7fc00000u;
 const INFINITY_BITS: u32 = 0x7f800000u;
 const NEGATIVE_INFINITY_BITS: u32 = 0xff800000u;
 
-const NAN_KEY: u32 = 0xffffffffu;
+// What is no logit, since it is masked or beyond the end of its row: a NaN, and the only one beside NAN_BITS.
+const NO_LOGIT: u32 = 0xffffffffu;
+
+const NAN_KEY: u32 = 0xffc00000u;
 const INFINITY_KEY: u32 = 0xff800000u;
 const NEGATIVE_INFINITY_KEY: u32 = 0x007fffffu;
 
-// An unsigned number that orders as the floats do, NaN on top of all and 0, of what is masked, below all.
+// An unsigned number that orders as the floats do, NAN_BITS on top of all and 0, of what is no logit, below all.
 fn sort_key(bits: u32) -> u32 {
-    let mirrored = select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
-    return select(mirrored, NAN_KEY, is_nan(bits));
+    return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
 }
 
 // The bits whose key is `key`, for any key but NaN's.
@@ -30,7 +32,7 @@ fn is_empty_key(key: u32) -> bool {
     return key <= NEGATIVE_INFINITY_KEY;
 }
 
-// Of all NaN the one that is written: for what is computed from numbers that nobody has looked at.
+// Of all NaN the one that logits and results have: for what is computed from numbers that nobody has looked at.
 fn one_nan(bits: u32) -> u32 {
     return select(bits, NAN_BITS, (bits & 0x7fffffffu) > INFINITY_BITS);
 }

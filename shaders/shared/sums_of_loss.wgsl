@@ -51,7 +51,7 @@ fn one(bits: u32, other: u32, j: u32, key: u32, scale: Scale) -> Sum {
     let maximum = bitcast<f32>(select(0u, bits_of_key(key), is_finite_key(key)));
     let finite_distance = maximum - select(maximum, bitcast<f32>(bits), is_finite);
     let distance = bitcast<f32>(select(INFINITY_BITS, bitcast<u32>(finite_distance), is_finite));
-    let q = select(spread_part(j, other), 0.0, is_masked(bits));
+    let q = select(spread_part(j, other), 0.0, bits == NO_LOGIT);
     return Sum(
         select(0u, 1u, is_maximum),
         select(own, 0.0, is_maximum),

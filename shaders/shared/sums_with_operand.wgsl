@@ -8,8 +8,6 @@ struct Sum {
     small_operands: f32,
 }
 
-const MADE_SMALLER: f32 = 0x1p-30f;
-
 const SUM_WORDS: u32 = 4u;
 alias SumWords = array<u32, 4>;
 
@@ -27,7 +25,7 @@ fn one(bits: u32, other: u32, j: u32, key: u32, scale: Scale) -> Sum {
     let is_maximum = sort_key(bits) == key;
     let operand = select(bitcast<f32>(other), 0.0, is_masked(bits));
     return Sum(
-        select(0u, 1u, is_maximum), select(term(bits, scale), 0.0, is_maximum), operand, operand * MADE_SMALLER);
+        select(0u, 1u, is_maximum), select(term(bits, scale), 0.0, is_maximum), operand, made_smaller(operand));
 }
 
 fn rescaled(part: Statistics, key: u32, scale: Scale) -> Sum {

@@ -9,8 +9,6 @@ struct Sum {
     small_products: f32,
 }
 
-const MADE_SMALLER: f32 = 0x1p-30f;
-
 const SUM_WORDS: u32 = 4u;
 alias SumWords = array<u32, 4>;
 
@@ -32,7 +30,7 @@ fn one(bits: u32, other: u32, j: u32, key: u32, scale: Scale) -> Sum {
     let share = own * TERMS_TO_ONE;
     return Sum(
         select(0u, 1u, is_maximum), select(own, 0.0, is_maximum), share * factor,
-        share * (factor * MADE_SMALLER));
+        share * made_smaller(factor));
 }
 
 fn rescaled(part: Statistics, key: u32, scale: Scale) -> Sum {

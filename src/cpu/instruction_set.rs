@@ -27,6 +27,29 @@ pub trait Machine: Copy {
 
     /// Runs a task as a function of its own, which the compiler may or may not inline.
     fn call<K: Task>(self, task: K) -> K::Output;
+
+    /// Asks for the cache line of a place that will be read soon. The place need not be one that may be read.
+    #[inline(always)]
+    fn prefetch<T>(self, place: *const T) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: every x86-64 has the instruction, which only hints, and never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = place;
+    }
+
+    /// Waits until what was [streamed](Vector::stream) is seen by other threads as ordinary stores are.
+    #[inline(always)]
+    fn finish_streams(self) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: every x86-64 has the instruction.
+        unsafe {
+            std::arch::x86_64::_mm_sfence();
+        }
+    }
 }
 
 /// What every machine of the target has: SSE2, NEON, or what the wasm module was built with.

@@ -1,79 +1,93 @@
-//! The Jacobians of softmax and of log-softmax, made of what the row kernels give.
+//! The Jacobians of softmax and of log-softmax, made of a row's probabilities.
 //!
-//! On the diagonal stands 1 − pᵢ. Where pᵢ is more than a half that would cancel, and the log-probability
-//! has the digits: 1 − pᵢ = −expm1(log pᵢ). Elsewhere the subtraction loses nothing.
+//! On the diagonal stands 1 − pᵢ. Where pᵢ is more than a half that would cancel, and the other probabilities have
+//! the digits: it is what they sum to. Elsewhere the subtraction loses nothing.
 
 use crate::{Op, Options, Rows};
 
+use super::instruction_set::{InstructionSet, Machine, Task};
+use super::lanes::{LANES, Lanes, chunk_of, store, sum_of_pairs};
 use super::real::Real;
-use super::{compute_rows, threads};
+use super::vectors::{Arithmetic, Vector};
+use super::{compute_rows_with, threads};
 
 /// Computes the Jacobian of every row of a compact `rows × classes` batch.
-pub(super) fn compute<T: Real>(op: Op, logits: &[T], rows: &Rows, result: &mut [T], options: &Options) {
+pub(super) fn compute<T: Real>(
+    instructions: InstructionSet,
+    op: Op,
+    logits: &[T],
+    rows: &Rows,
+    result: &mut [T],
+    options: &Options,
+) {
     let classes = rows.classes() as usize;
     let asked = rows.jacobian_rows().start as usize..rows.jacobian_rows().end as usize;
     let Some(pairs) = asked.len().checked_mul(classes).filter(|&pairs| pairs > 0) else { return };
     let rows_per_task = (threads::LOGITS_PER_TASK / pairs).max(1);
     threads::map_pieces(result, rows_per_task * pairs, |task, result| {
         let logits = logits.get(task * rows_per_task * classes..).unwrap_or_default();
-        for (logits, jacobian) in logits.chunks_exact(classes).zip(result.chunks_exact_mut(pairs)) {
-            let row = Measured::new(logits, options);
+        let count = (result.len() / pairs).min(logits.len() / classes);
+        let Ok(block) = Rows::batch(count as u64, classes as u64) else { return };
+        let mut probabilities = vec![T::ZERO; count * classes];
+        let logits = &logits[..count * classes];
+        compute_rows_with(instructions, Op::Softmax, logits, &block, &mut probabilities, options);
+        for (probabilities, jacobian) in probabilities.chunks(classes).zip(result.chunks_exact_mut(pairs)) {
             let rows_per_piece = (threads::LOGITS_PER_TASK / classes).max(1);
             threads::map_pieces(jacobian, rows_per_piece * classes, |piece, jacobian| {
                 let first = asked.start + piece * rows_per_piece;
-                for (index, values) in jacobian.chunks_exact_mut(classes).enumerate() {
-                    row.write(op, first + index, values);
-                }
+                instructions.run(JacobianRows { op, probabilities, first, jacobian });
             });
         }
     });
 }
 
-/// What every row of a Jacobian is made of.
-pub(super) struct Measured<T> {
-    pub(super) probabilities: Vec<T>,
-    /// Empty where no probability is more than a half.
-    logs: Vec<T>,
-    /// A row without probabilities is NaN throughout, or 0 where nothing takes part and that was asked for.
-    is_special: bool,
+/// Some rows of the Jacobian of a row of probabilities, from a first one on. NaN throughout where the probabilities
+/// are, and 0 where they are all 0.
+pub(super) struct JacobianRows<'a, T> {
+    pub(super) op: Op,
+    pub(super) probabilities: &'a [T],
+    pub(super) first: usize,
+    pub(super) jacobian: &'a mut [T],
 }
 
-impl<T: Real> Measured<T> {
-    pub(super) fn new(logits: &[T], options: &Options) -> Self {
-        let mut probabilities = vec![T::ZERO; logits.len()];
-        measure(Op::Softmax, logits, &mut probabilities, options);
-        let mut logs = Vec::new();
-        if probabilities.iter().any(|p| p.widen() > 0.5) {
-            logs = vec![T::ZERO; logits.len()];
-            measure(Op::LogSoftmax, logits, &mut logs, options);
-        }
-        let is_special = !probabilities.iter().any(|&p| p > T::ZERO);
-        Measured { probabilities, logs, is_special }
-    }
+impl<T: Real> Task for JacobianRows<'_, T> {
+    type Output = ();
 
-    /// Writes row `i` of the Jacobian.
-    pub(super) fn write(&self, op: Op, i: usize, values: &mut [T]) {
-        let Some(&p) = self.probabilities.get(i) else { return };
-        if self.is_special {
-            values.fill(p);
-            return;
+    #[inline(always)]
+    fn run<M: Machine>(self, machine: M) {
+        let JacobianRows { op, probabilities, first, jacobian } = self;
+        let classes = probabilities.len();
+        if !probabilities.iter().any(|&p| p > T::ZERO) {
+            return jacobian.fill(probabilities.first().copied().unwrap_or(T::ZERO));
         }
-        let scale = if op == Op::Jacobian { p } else { T::ONE };
-        for (value, &other) in values.iter_mut().zip(&self.probabilities) {
-            *value = T::ZERO - scale * other;
-        }
-        let complement = match self.logs.get(i) {
-            Some(log) if p.widen() > 0.5 => 0.0 - log.widen().exp_m1(),
-            _ => 1.0 - p.widen(),
-        };
-        if let Some(value) = values.get_mut(i) {
-            *value = scale * T::narrow(complement);
+        let zero = Lanes::<T, M>::splat(machine, T::ZERO);
+        let (chunks, rest) = probabilities.as_chunks::<LANES>();
+        let last: Lanes<T, M> = chunk_of(machine, rest, rest.len());
+        for (index, start) in (0..jacobian.len()).step_by(classes).enumerate() {
+            let Some(&p) = probabilities.get(first + index) else { return };
+            let scale = if op == Op::Jacobian { p } else { T::ONE };
+            let scales = Lanes::<T, M>::splat(machine, scale);
+            let (of_chunks, of_rest) = jacobian[start..].split_at_mut(classes - rest.len());
+            for (places, chunk) in of_chunks.as_chunks_mut::<LANES>().0.iter_mut().zip(chunks) {
+                zero.minus(scales.times(Vector::load(machine, chunk))).store(places);
+            }
+            // What is written behind the row is in the next one, which is written next.
+            if !rest.is_empty() {
+                store(zero.minus(scales.times(last)), rest.len(), of_rest);
+            }
+            let complement =
+                if p.widen() > 0.5 { all_but(probabilities, first + index) } else { 1.0 - p.widen() };
+            if let Some(value) = jacobian.get_mut(start + first + index) {
+                *value = scale * T::narrow(complement);
+            }
         }
     }
 }
 
-fn measure<T: Real>(op: Op, logits: &[T], result: &mut [T], options: &Options) {
-    if let Ok(row) = Rows::batch(1, logits.len() as u64) {
-        compute_rows(op, logits, &row, result, options);
-    }
+/// What all probabilities but one sum to.
+#[inline(always)]
+fn all_but<T: Real>(probabilities: &[T], class: usize) -> f64 {
+    let (before, after) = (&probabilities[..class], &probabilities[class + 1..]);
+    let sum = |of: &[T]| sum_of_pairs::<T, _, _>(of, of, |p, _| p.widen());
+    sum(before).join(sum(after)).value()
 }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::cross_entropy::{ArrangedLoss, RowResults};
+use crate::cross_entropy::{ArrangedLoss, LABELS_AT_ONCE, RowResults};
 use crate::one_call::widest;
 use crate::{Dtype, Element, Elements, FullyMasked, Targets};
 
@@ -15,11 +15,14 @@ use super::exponential::exp_of_difference;
 use super::instruction_set::Machine;
 use super::lanes::sum_of_pairs;
 use super::real::Real;
-use super::statistics::Statistics;
+use super::statistics::{ROWS_AT_ONCE, Statistics};
 use super::{for_each_logarithm, instruction_set, measure_rows, threads};
 
 /// Classes of one row whose gradient is worth a task of its own.
 const CLASSES_PER_PIECE: usize = 1 << 16;
+
+// Or labels would be missed where logarithms come with more rows.
+const _: () = assert!(ROWS_AT_ONCE <= LABELS_AT_ONCE);
 
 /// What is wanted of each row of a loss, and its gradient.
 pub(crate) fn compute_loss<R: Element>(
@@ -41,11 +44,12 @@ fn compute_in<T: Real, R: Element>(
     gradient: Option<&mut [R]>,
 ) -> RowResults<f64> {
     let layout = Layout::new(&loss.arrangement);
-    let class_weights: Vec<f64> = (0..layout.classes).map(|class| loss.class_weight(class)).collect();
+    let weights = || (0..layout.classes).map(|class| loss.class_weight(class));
+    let class_weights = if loss.class_weights.is_some() { weights().collect() } else { Vec::new() };
     let spread = loss.smoothing / layout.classes as f64;
     let mut smoothed = Vec::new();
     if loss.smoothing > 0.0 {
-        smoothed = class_weights.iter().map(|weight| weight * spread).collect();
+        smoothed = weights().map(|weight| weight * spread).collect();
     }
     let sum_of_smoothed = layout.instructions.run(SumOfTargets { q: &smoothed });
     let writes_gradient = gradient.is_some();
@@ -61,6 +65,7 @@ fn compute_in<T: Real, R: Element>(
         },
     );
     let mut all = RowResults::default();
+    all.losses.reserve_exact(layout.rows);
     for block in blocks {
         all.losses.extend(block.losses);
         all.log_sum_exp.extend(block.log_sum_exp);
@@ -75,6 +80,7 @@ fn compute_in<T: Real, R: Element>(
 struct Task<'a> {
     loss: &'a ArrangedLoss<'a>,
     layout: Layout<'a>,
+    /// Empty where all are 1.
     class_weights: Vec<f64>,
     /// ε / C.
     spread: f64,
@@ -225,6 +231,15 @@ impl Task<'_> {
         results
     }
 
+    #[inline(always)]
+    fn class_weight(&self, class: usize) -> f64 {
+        if self.class_weights.is_empty() {
+            1.0
+        } else {
+            self.class_weights.get(class).copied().unwrap_or(0.0)
+        }
+    }
+
     /// Whether all that is wanted of a row follows from its label and its log-sum-exp.
     fn needs_logarithms_alone(&self) -> bool {
         let ArrangedLoss { targets, adjustment, wanted, .. } = self.loss;
@@ -236,20 +251,19 @@ impl Task<'_> {
     /// A block of rows of which no more is wanted, where they lie.
     fn block_of_labels<T: Real>(&self, logits: &[T], rows: Range<usize>) -> RowResults<f64> {
         let (loss, classes) = (self.loss, self.layout.classes);
+        let Targets::Labels(labels) = loss.targets else { return RowResults::default() };
         let logits = logits.get(rows.start * classes..rows.end * classes).unwrap_or_default();
         let mut results = RowResults::default();
         results.losses.reserve_exact(rows.len());
         for_each_logarithm(self.layout.instructions, logits, classes, |first, maxima, log_sums| {
-            for (index, (maximum, &log_sum)) in maxima.iter().zip(log_sums).enumerate() {
-                let row = first + index;
-                let logits = &logits[row * classes..(row + 1) * classes];
-                let label = match &loss.targets {
-                    Targets::Labels(labels) => loss.label_of(labels, rows.start + row),
-                    Targets::Probabilities(_) => None,
-                };
+            let mut places = [0; LABELS_AT_ONCE];
+            let labels = labels.widened(rows.start + first, &mut places);
+            let of_rows =
+                maxima.iter().zip(log_sums).zip(labels).zip(logits[first * classes..].chunks(classes));
+            for (((maximum, &log_sum), &label), logits) in of_rows {
                 let measured = Measured::of_logarithm(maximum.widen(), log_sum);
                 let row = Row { logits, participation: Participation::of(&[], 0..0), measured };
-                let label = label.map(|label| (label, self.class_weights.get(label).copied().unwrap_or(0.0)));
+                let label = loss.counted(label).map(|label| (label, self.class_weight(label)));
                 let log_probability = label.map_or(0.0, |(label, _)| self.log_probability(&row, label));
                 results.losses.push(match (label, measured.kind) {
                     (Some((_, weight)), Kind::Regular) if weight != 0.0 => weight * -log_probability,
@@ -281,14 +295,14 @@ impl Task<'_> {
         let label = match &self.loss.targets {
             Targets::Labels(labels) => {
                 let label = self.loss.label_of(labels, row_index)?;
-                Some((label, self.class_weights.get(label).map_or(0.0, |weight| rest * weight)))
+                Some((label, rest * self.class_weight(label)))
             }
             Targets::Probabilities(_) => None,
         };
         memory.clear();
         if let Some(probabilities) = probabilities {
-            let classes = probabilities.iter().zip(&self.class_weights);
-            memory.extend(classes.map(|(t, weight)| weight * (rest * t + self.spread)));
+            let targets = probabilities.iter().enumerate();
+            memory.extend(targets.map(|(class, t)| self.class_weight(class) * (rest * t + self.spread)));
         } else if participation.is_masked() {
             memory.extend_from_slice(&self.smoothed);
         }

@@ -13,7 +13,7 @@ use crate::request::Arranged;
 use crate::{Dtype, Element, ElementsMut, FullyMasked, Given, Op};
 
 use super::blocks::{Block, Kind, Layout, Place, Row, Written, reused};
-use super::jacobian::Measured;
+use super::jacobian::JacobianRows;
 use super::real::Real;
 use super::weighted::WeightedRow;
 use super::{compute_rows, products, storage, threads};
@@ -133,25 +133,37 @@ impl Task<'_> {
         let classes = self.layout.classes;
         let Some(pairs) = asked.checked_mul(classes).filter(|&pairs| pairs > 0) else { return };
         let rows_per_piece = (threads::LOGITS_PER_TASK / classes).max(1);
-        self.for_each_block::<T, R>(pairs, Written::PerRow(pairs), result, |rows, block, _, mut place| {
-            for (index, jacobian) in place.in_order().chunks_exact_mut(pairs).enumerate() {
-                let row = block.row(index);
-                let temperature = self.arranged.adjustment.temperature_of((rows.start + index) as u64);
-                let measured = Measured::new(row.logits, &self.arranged.options);
-                let kind = row.kind(&measured.probabilities);
-                threads::map_pieces(jacobian, rows_per_piece * classes, |piece, jacobian| {
-                    let mut values = vec![T::ZERO; classes];
-                    for (i, jacobian) in jacobian.chunks_exact_mut(classes).enumerate() {
-                        let i = first + piece * rows_per_piece + i;
-                        measured.write(self.arranged.op, i, &mut values);
-                        if kind != Kind::Empty {
-                            adjust_jacobian_row(&row, i, temperature, &mut values);
+        let op = self.arranged.op;
+        self.for_each_block::<T, R>(
+            pairs,
+            Written::PerRow(pairs),
+            result,
+            |rows, block, memory, mut place| {
+                let [probabilities, _] = memory;
+                let probabilities = reused(probabilities, block.logits.len());
+                self.row_wise(Op::Softmax, &block, probabilities);
+                for (index, jacobian) in place.in_order().chunks_exact_mut(pairs).enumerate() {
+                    let row = block.row(index);
+                    let temperature = self.arranged.adjustment.temperature_of((rows.start + index) as u64);
+                    let probabilities = &probabilities[block.range(index)];
+                    let kind = row.kind(probabilities);
+                    threads::map_pieces(jacobian, rows_per_piece * classes, |piece, jacobian| {
+                        let mut values = vec![T::ZERO; classes];
+                        for (i, jacobian) in jacobian.chunks_exact_mut(classes).enumerate() {
+                            let i = first + piece * rows_per_piece + i;
+                            let values = &mut values[..];
+                            let row_of_jacobian =
+                                JacobianRows { op, probabilities, first: i, jacobian: values };
+                            self.layout.instructions.run(row_of_jacobian);
+                            if kind != Kind::Empty {
+                                adjust_jacobian_row(&row, i, temperature, values);
+                            }
+                            storage::store(values, jacobian);
                         }
-                        storage::store(&values, jacobian);
-                    }
-                });
-            }
-        });
+                    });
+                }
+            },
+        );
     }
 
     fn products<T: Real, R: Element>(&self, result: &mut [R]) {

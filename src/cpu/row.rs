@@ -17,6 +17,10 @@ use super::vectors::{Arithmetic, Vector};
 /// Logits of one row that are worth a task of their own: a whole number of stretches.
 const LOGITS_PER_PIECE: usize = 16 * STRETCH;
 
+/// Results of at least so many bytes are written past the caches: they would not stay there anyway, and need not be
+/// read before they are overwritten.
+const STREAMED_BYTES: usize = 32 << 20;
+
 /// Computes every row of a compact `rows × classes` batch.
 pub(super) fn compute<T: Real>(
     instructions: InstructionSet,
@@ -31,10 +35,12 @@ pub(super) fn compute<T: Real>(
         _ => 1,
     };
     let rows_per_task = (threads::LOGITS_PER_TASK / classes).max(1);
-    threads::map_pieces(result, rows_per_task * results_per_row, |task, result| {
+    let streamed = op.output() == Output::PerElement && size_of_val(result) >= STREAMED_BYTES;
+    threads::for_each_piece_with(result, rows_per_task * results_per_row, |terms, task, result| {
         let logits = logits.get(task * rows_per_task * classes..).unwrap_or_default();
         if classes <= LOGITS_PER_PIECE {
-            instructions.run(WholeRows { op, logits, classes, result, results_per_row, options });
+            let places = Places { result, results_per_row, streamed, terms };
+            instructions.run(WholeRows { op, logits, classes, places, options });
         } else if let Some(logits) = logits.get(..classes) {
             very_long_row(instructions, op, logits, result, options);
         }
@@ -58,8 +64,13 @@ fn very_long_row<T: Real>(
             });
             let row = Statistics::join(parts.iter().flatten());
             threads::map_pieces(result, LOGITS_PER_PIECE, |index, result| {
-                let parts = parts.get(index).map_or(&[][..], Vec::as_slice);
-                instructions.run(Write { op, logits: piece(index), parts, row: &row, result, options });
+                let (parts, row) = (parts.get(index).map_or(&[][..], Vec::as_slice), &row);
+                if op == Op::Softmax {
+                    instructions.run(Scale { parts, row, terms: result, options });
+                } else {
+                    let from = piece(index);
+                    instructions.run(Write { op, from, parts, row, result, streamed: false, options });
+                }
             });
         }
         _ => result.fill(statistics_of_very_long_row(instructions, logits).log_sum_exp()),
@@ -137,9 +148,18 @@ struct WholeRows<'a, T> {
     op: Op,
     logits: &'a [T],
     classes: usize,
+    places: Places<'a, T>,
+    options: &'a Options,
+}
+
+/// Where the results of rows belong.
+struct Places<'a, T> {
     result: &'a mut [T],
     results_per_row: usize,
-    options: &'a Options,
+    /// Whether the result is to go past the caches.
+    streamed: bool,
+    /// Memory for a row's terms, which are looked at twice.
+    terms: &'a mut Vec<T>,
 }
 
 impl<T: Real> Task for WholeRows<'_, T> {
@@ -147,27 +167,37 @@ impl<T: Real> Task for WholeRows<'_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) {
-        let WholeRows { op, logits, classes, result, results_per_row, options } = self;
+        let WholeRows { op, logits, classes, places, options } = self;
+        let Places { result, results_per_row, streamed, terms } = places;
         let rows = (logits.len() / classes).min(result.len() / results_per_row);
         let (logits, result) = (&logits[..rows * classes], &mut result[..rows * results_per_row]);
+        if op == Op::Softmax {
+            terms.resize(classes + LANES, T::ZERO);
+        }
         if classes > STRETCH {
             for (logits, result) in logits.chunks_exact(classes).zip(result.chunks_exact_mut(results_per_row))
             {
-                let parts = machine.call(Measure { op, logits, terms: result });
+                let terms = &mut terms[..if op == Op::Softmax { classes } else { 0 }];
+                let parts = machine.call(Measure { op, logits, terms });
                 let row = Statistics::join(&parts);
                 match op.output() {
                     Output::PerElement => {
-                        machine.call(Write { op, logits, parts: &parts, row: &row, result, options })
+                        let from = if op == Op::Softmax { terms } else { logits };
+                        machine.call(Write { op, from, parts: &parts, row: &row, result, streamed, options });
                     }
                     _ => result.fill(row.log_sum_exp()),
                 }
             }
         } else if op == Op::Softmax {
             for first in (0..logits.len()).step_by(classes) {
-                softmax_of_row(machine, &logits[first..], classes, &mut result[first..], options);
+                let (logits, result) = (&logits[first..], &mut result[first..]);
+                softmax_of_row(machine, logits, classes, result, streamed, terms, options);
             }
         } else {
-            logarithms(machine, op, logits, classes, result, options);
+            logarithms(machine, op, logits, classes, result, streamed, options);
+        }
+        if streamed {
+            machine.finish_streams();
         }
     }
 }
@@ -180,6 +210,7 @@ fn logarithms<T: Real, M: Machine>(
     logits: &[T],
     classes: usize,
     result: &mut [T],
+    streamed: bool,
     options: &Options,
 ) {
     // As many rows at once as stay in the nearest cache for a second look.
@@ -201,7 +232,7 @@ fn logarithms<T: Real, M: Machine>(
             let [maximum, log_sum] = subtrahends.each_ref().map(|of_rows| of_rows[row - first]);
             let finish = Finish::Subtract { maximum, log_sum };
             let start = row * classes;
-            write_stretch(machine, finish, &logits[start..], classes, &mut result[start..]);
+            write_stretch(machine, finish, &logits[start..], classes, &mut result[start..], streamed);
         }
     }
 }
@@ -214,6 +245,8 @@ fn softmax_of_row<T: Real, M: Machine>(
     logits: &[T],
     classes: usize,
     result: &mut [T],
+    streamed: bool,
+    terms: &mut [T],
     options: &Options,
 ) {
     match classes.div_ceil(LANES) {
@@ -221,8 +254,9 @@ fn softmax_of_row<T: Real, M: Machine>(
         3 => softmax_of_block::<T, M, 3>(machine, logits, classes, result, options),
         4 => softmax_of_block::<T, M, 4>(machine, logits, classes, result, options),
         _ => {
-            let row = measure::<T, M, true>(machine, logits, classes, result);
-            write_stretch(machine, row.finish(&row, Op::Softmax, options), logits, classes, result);
+            let row = measure::<T, M, true>(machine, logits, classes, terms);
+            let finish = row.finish(&row, Op::Softmax, options);
+            write_stretch(machine, finish, terms, classes, result, streamed);
         }
     }
 }
@@ -291,11 +325,12 @@ impl<T: Real> Task for Measure<'_, T> {
 /// The last step for each element of a piece, given the statistics of its stretches and of the row.
 struct Write<'a, T> {
     op: Op,
-    logits: &'a [T],
+    /// The terms for softmax, otherwise the logits.
+    from: &'a [T],
     parts: &'a [Statistics],
     row: &'a Statistics,
-    /// The terms for softmax.
     result: &'a mut [T],
+    streamed: bool,
     options: &'a Options,
 }
 
@@ -304,11 +339,38 @@ impl<T: Real> Task for Write<'_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) {
-        let stretches = self.logits.chunks(STRETCH).zip(self.result.chunks_mut(STRETCH));
-        for ((logits, result), part) in stretches.zip(self.parts) {
-            let classes = logits.len().min(result.len());
-            let finish = part.finish(self.row, self.op, self.options);
-            write_stretch(machine, finish, logits, classes, result);
+        let Write { op, from, parts, row, result, streamed, options } = self;
+        for ((from, result), part) in from.chunks(STRETCH).zip(result.chunks_mut(STRETCH)).zip(parts) {
+            let classes = from.len().min(result.len());
+            write_stretch(machine, part.finish(row, op, options), from, classes, result, streamed);
+        }
+    }
+}
+
+/// The last step for the terms of a piece, which lie in its result.
+struct Scale<'a, T> {
+    parts: &'a [Statistics],
+    row: &'a Statistics,
+    terms: &'a mut [T],
+    options: &'a Options,
+}
+
+impl<T: Real> Task for Scale<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine>(self, _: M) {
+        let Scale { parts, row, terms, options } = self;
+        for (terms, part) in terms.chunks_mut(STRETCH).zip(parts) {
+            match part.finish(row, Op::Softmax, options) {
+                Finish::Scale(factor) => {
+                    for term in terms {
+                        *term = *term * factor;
+                    }
+                }
+                Finish::Fill(value) => terms.fill(value),
+                Finish::Subtract { .. } => {}
+            }
         }
     }
 }
@@ -337,17 +399,25 @@ fn measure<T: Real, M: Machine, const KEPT: bool>(
     let (blocks, _) = chunks.as_chunks::<BLOCK>();
     let (kept_blocks, _) = kept.as_chunks_mut::<LANES>();
     let (kept_blocks, _) = kept_blocks.as_chunks_mut::<BLOCK>();
-    let mut kept_blocks = kept_blocks.iter_mut();
-    for block in blocks {
-        let mut kept = if KEPT { kept_blocks.next() } else { None };
-        let mut sums = BlockSums::new(anchors);
-        for index in 0..BLOCK {
-            let terms = sums.add(index, Vector::load(machine, &block[index]));
-            if KEPT && let Some(kept) = &mut kept {
-                terms.store(&mut kept[index]);
+    if KEPT {
+        for (block, kept) in blocks.iter().zip(kept_blocks) {
+            let mut sums = BlockSums::new(anchors);
+            for index in 0..BLOCK {
+                // What is looked at next lies behind this.
+                machine.prefetch(block[index].as_ptr().wrapping_add(classes));
+                sums.add(index, Vector::load(machine, &block[index])).store(&mut kept[index]);
             }
+            totals.add(&sums);
         }
-        totals.add(&sums);
+    } else {
+        for block in blocks {
+            let mut sums = BlockSums::new(anchors);
+            for (index, chunk) in block.iter().enumerate() {
+                machine.prefetch(chunk.as_ptr().wrapping_add(classes));
+                sums.add(index, Vector::load(machine, chunk));
+            }
+            totals.add(&sums);
+        }
     }
     let in_blocks = blocks.len() * BLOCK * LANES;
     if in_blocks < classes {
@@ -377,32 +447,76 @@ fn measure_block<T: Real, M: Machine, const KEPT: bool>(
     sums
 }
 
-/// The last step for each element of a stretch of so many classes, which begins where `logits` and `result` do.
+/// The last step for each element of a stretch, from what there is to start with (the terms, for softmax), of so
+/// many classes, to where `result` begins.
 #[inline(always)]
 fn write_stretch<T: Real, M: Machine>(
     machine: M,
     finish: Finish<T>,
-    logits: &[T],
+    from: &[T],
     classes: usize,
     result: &mut [T],
+    streamed: bool,
 ) {
     match finish {
         Finish::Fill(value) => result[..classes].fill(value),
         Finish::Scale(factor) => {
             let factors = Lanes::<T, M>::splat(machine, factor);
-            for first in (0..classes).step_by(LANES) {
-                let result = &mut result[first..];
-                let terms: Lanes<T, M> = chunk_of(machine, result, classes - first);
-                store(terms.times(factors), classes - first, result);
-            }
+            write_chunks(machine, from, classes, result, streamed, |terms| terms.times(factors));
         }
         Finish::Subtract { maximum, log_sum } => {
-            let [maxima, log_sums] = [maximum, log_sum].map(|number| Lanes::<T, M>::splat(machine, number));
-            for first in (0..classes).step_by(LANES) {
-                let chunk: Lanes<T, M> = chunk_of(machine, &logits[first..], classes - first);
-                let logarithms = log_probabilities(chunk, maxima, log_sums);
-                store(logarithms, classes - first, &mut result[first..]);
-            }
+            let maxima = Lanes::<T, M>::splat(machine, maximum);
+            let log_sums = Lanes::<T, M>::splat(machine, log_sum);
+            write_chunks(machine, from, classes, result, streamed, |x| {
+                log_probabilities(x, maxima, log_sums)
+            });
         }
     }
+}
+
+#[inline(always)]
+fn write_chunks<T: Real, M: Machine>(
+    machine: M,
+    mut from: &[T],
+    mut classes: usize,
+    mut result: &mut [T],
+    streamed: bool,
+    value: impl Fn(Lanes<T, M>) -> Lanes<T, M>,
+) {
+    if streamed {
+        // Up to where a cache line begins.
+        let line = LANES * size_of::<T>();
+        let before = (line - result.as_ptr().addr() % line) % line / size_of::<T>();
+        if (1..classes).contains(&before) {
+            let first = value(chunk_of(machine, from, before));
+            store_exactly(first, before, result);
+            (from, classes, result) = (&from[before..], classes - before, &mut result[before..]);
+        }
+    }
+    let (chunks, _) = from[..classes].as_chunks::<LANES>();
+    let (places, _) = result[..classes].as_chunks_mut::<LANES>();
+    if streamed {
+        for (chunk, places) in chunks.iter().zip(places) {
+            value(Vector::load(machine, chunk)).stream(places);
+        }
+    } else {
+        for (chunk, places) in chunks.iter().zip(places) {
+            value(Vector::load(machine, chunk)).store(places);
+        }
+    }
+    let full = chunks.len() * LANES;
+    if full < classes {
+        let last = value(chunk_of(machine, &from[full..], classes - full));
+        if streamed {
+            store_exactly(last, classes - full, &mut result[full..]);
+        } else {
+            store(last, classes - full, &mut result[full..]);
+        }
+    }
+}
+
+/// The first numbers of a vector to where `places` begin, and nothing behind them.
+#[inline(always)]
+fn store_exactly<V: Vector>(numbers: V, count: usize, places: &mut [V::Number]) {
+    store(numbers, count, &mut places[..count]);
 }

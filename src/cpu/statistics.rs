@@ -181,9 +181,9 @@ impl<T: Real> MeasuredRows<T> {
     pub(super) fn logarithms(&self, rows: usize) -> [f64; ROWS_AT_ONCE] {
         let mut logarithms = [0.0; ROWS_AT_ONCE];
         let rows = rows.next_multiple_of(LANES).min(ROWS_AT_ONCE);
-        for row in 0..rows {
+        for (row, place) in logarithms[..rows].iter_mut().enumerate() {
             let others = CompensatedSum { high: self.high[row], low: self.low[row] };
-            logarithms[row] = T::log_of_one_and(self.at_maximum[row].widen() - 1.0, others);
+            *place = T::log_of_one_and(self.at_maximum[row].widen() - 1.0, others);
         }
         logarithms
     }

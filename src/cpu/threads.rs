@@ -56,3 +56,20 @@ pub(super) fn map_pieces<T: Send, R: Send>(
     }
     slice.chunks_mut(length).enumerate().map(|(index, piece)| work(index, piece)).collect()
 }
+
+/// As [`map_pieces`], with memory that a thread hands from one piece to the next.
+pub(super) fn for_each_piece_with<M: Default + Send, T: Send>(
+    slice: &mut [T],
+    length: usize,
+    work: impl Fn(&mut M, usize, &mut [T]) + Send + Sync,
+) {
+    let length = length.max(1);
+    #[cfg(not(target_arch = "wasm32"))]
+    if slice.len() > length {
+        use rayon::prelude::*;
+        let pieces = slice.par_chunks_mut(length).enumerate();
+        return pieces.for_each_init(M::default, |memory, (index, piece)| work(memory, index, piece));
+    }
+    let mut memory = M::default();
+    slice.chunks_mut(length).enumerate().for_each(|(index, piece)| work(&mut memory, index, piece));
+}

@@ -1,11 +1,12 @@
 //! An axis that is not the last: one lane per row, neighbouring lanes on neighbouring rows.
 //!
 //! * Serves any inner size; rows as long as one invocation may walk ([`LONGEST`]).
-//! * Reads every logit, and every element beside it, three times (a block's second reading comes from the cache),
-//!   two without a result per element. A 16-bit result costs two atomic operations on its half of a word.
+//! * Reads every logit, and every element beside it, once where a lane holds its column ([`MOST_HELD`]
+//!   classes, one block), otherwise three times (a block's second reading comes from the cache), two without a result
+//!   per element. A 16-bit result costs two atomic operations on its half of a word.
 //! * Without subgroups it also serves the shortest rows of an axis that is the last.
 
-use super::{Entry, Geometry, Meeting, Role, workgroup_up_to};
+use super::{Entry, Geometry, MOST_HELD, Meeting, Role, held, workgroup_up_to};
 use crate::Capabilities;
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -17,15 +18,17 @@ pub(crate) const ENTRY: Entry = Entry {
 /// The longest row: three readings of it stay below [`MOST_TURNS`](super::MOST_TURNS).
 pub(crate) const LONGEST: u64 = 16_384;
 
-/// The longest row of a last axis that is served without subgroups.
-pub(crate) const LONGEST_LAST_AXIS: u64 = 32;
+/// The longest row of a last axis that is served without subgroups: what a lane holds, and more than keeps half of
+/// the narrowest workgroup busy.
+pub(crate) const LONGEST_LAST_AXIS: u64 = MOST_HELD;
 
 /// Classes in a chunk, here and where the column is split: by the row's length alone.
 pub(crate) fn chunk(classes: u64) -> u64 {
     classes.div_ceil(1024).next_power_of_two().clamp(1024, LONGEST)
 }
 
-pub(crate) fn geometry(capabilities: &Capabilities) -> Geometry {
+/// For columns of so many classes; where they are split, a lane holds nothing.
+pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Geometry {
     let workgroup = workgroup_up_to(64, capabilities);
-    Geometry { workgroup, lanes: 1, held: None, meeting: Meeting::Alone }
+    Geometry { workgroup, lanes: 1, held: held(classes, 1), meeting: Meeting::Alone }
 }

@@ -145,7 +145,7 @@ pub(crate) struct Geometry {
     pub(crate) workgroup: u32,
     /// Invocations that share a row.
     pub(crate) lanes: u32,
-    /// Logits that a lane keeps in registers; `None` where it reads them anew in each pass.
+    /// Quads of logits that a lane keeps in registers; `None` where it reads them anew in each pass.
     pub(crate) held: Option<u32>,
     /// How the lanes of a row meet.
     pub(crate) meeting: Meeting,
@@ -173,12 +173,18 @@ impl Geometry {
             Meeting::Alone => 1,
             Meeting::Subgroup => capabilities.subgroup_lanes.unwrap_or(1),
             Meeting::Workgroup => LANES_WITHOUT_SUBGROUPS.min(capabilities.max_invocations),
-            Meeting::WorkgroupBySubgroups { .. } => MOST_LANES.min(capabilities.max_invocations),
+            Meeting::WorkgroupBySubgroups { .. } => {
+                workgroup_per_row::MOST_LANES.min(capabilities.max_invocations)
+            }
         };
-        if !lanes.is_power_of_two() || lanes > most {
-            return Err(format!("{lanes} lanes are no power of two up to {most}"));
+        let least = match self.meeting {
+            Meeting::Alone | Meeting::Subgroup => 1,
+            _ => 32.min(most),
+        };
+        if !lanes.is_power_of_two() || !(least..=most).contains(&lanes) {
+            return Err(format!("{lanes} lanes are no power of two from {least} to {most}"));
         }
-        let per_lane = classes.div_ceil(u64::from(lanes));
+        let per_lane = per_lane(classes, lanes);
         if per_lane * 3 + per_lane / 16 > MOST_TURNS {
             return Err(format!("{classes} classes are too many for {lanes} lanes"));
         }
@@ -186,20 +192,22 @@ impl Geometry {
             Meeting::Alone | Meeting::Subgroup => (self.workgroup.max(lanes), self.meeting),
             _ => (lanes, workgroup_meeting(lanes, capabilities)),
         };
-        Ok(Geometry { workgroup, lanes, held: held(per_lane), meeting })
+        Ok(Geometry { workgroup, lanes, held: held(classes, lanes), meeting })
     }
 }
 
-/// The most lanes that may share a row where they meet by shuffles first: half of what devices offer, so that registers
-/// are left for each.
-pub(crate) const MOST_LANES: u32 = 512;
-
-/// The most where they meet in workgroup memory alone, which then holds the statistics of each: 40 bytes for a loss, of
-/// the 16 KiB that every device has.
+/// The most lanes that may share a row where they meet in workgroup memory alone, unless the kernel has more by itself.
 pub(crate) const LANES_WITHOUT_SUBGROUPS: u32 = 256;
 
+/// Classes of a row that stay together: neighbours that one lane takes, and loads and stores as a whole where
+/// they lie at a multiple of their number.
+pub(crate) const QUAD: u64 = 4;
+
+/// How many quads of logits a lane may keep in registers: few numbers, so that few pipelines serve all lengths.
+pub(crate) const HELD: [u32; 8] = [1, 2, 3, 4, 6, 8, 12, 16];
+
 /// The most logits that a lane keeps in registers.
-pub(crate) const MOST_HELD: u64 = 32;
+pub(crate) const MOST_HELD: u64 = QUAD * HELD[HELD.len() - 1] as u64;
 
 /// Turns that one invocation takes at most, all of its loops together: a software driver (lavapipe)
 /// ends an invocation after 65,535 without a word.
@@ -211,10 +219,15 @@ pub(crate) fn workgroup_up_to(limit: u32, capabilities: &Capabilities) -> u32 {
     1 << most.ilog2()
 }
 
-/// What a lane keeps of a row: a power of two of logits, so that few pipelines serve all lengths.
-pub(crate) fn held(per_lane: u64) -> Option<u32> {
-    let rounded = per_lane.max(1).next_power_of_two();
-    (rounded <= MOST_HELD).then_some(rounded as u32)
+/// Quads that a lane keeps of a row that `lanes` of them share.
+pub(crate) fn held(classes: u64, lanes: u32) -> Option<u32> {
+    let quads = classes.div_ceil(QUAD).div_ceil(u64::from(lanes));
+    HELD.into_iter().find(|&held| u64::from(held) >= quads)
+}
+
+/// Logits of the lane that has most of a row.
+pub(crate) fn per_lane(classes: u64, lanes: u32) -> u64 {
+    QUAD * classes.div_ceil(QUAD).div_ceil(u64::from(lanes))
 }
 
 /// How the lanes of a workgroup meet on this device.
@@ -227,7 +240,7 @@ pub(crate) fn workgroup_meeting(lanes: u32, capabilities: &Capabilities) -> Meet
 
 /// One geometry for every text that an entry point may get, over all devices.
 pub(crate) fn geometries(entry: &Entry) -> Vec<Geometry> {
-    let held = (0..=MOST_HELD.ilog2()).map(|log| Some(1 << log)).chain([None]);
+    let held = HELD.into_iter().map(Some).chain([None]);
     let shared = [Meeting::Workgroup, Meeting::WorkgroupBySubgroups { shuffled: 32 }];
     let of = |workgroup, lanes, held, meeting| Geometry { workgroup, lanes, held, meeting };
     match entry.name {
@@ -236,9 +249,11 @@ pub(crate) fn geometries(entry: &Entry) -> Vec<Geometry> {
             held.flat_map(|held| shared.map(|meeting| of(256, 256, held, meeting))).collect()
         }
         "tally" | "total" => vec![of(256, 256, None, Meeting::Workgroup)],
-        "split_row_statistics" | "split_row_write" => {
-            shared.map(|meeting| of(256, 256, None, meeting)).to_vec()
-        }
+        "lane_per_column" => held.map(|held| of(64, 1, held, Meeting::Alone)).collect(),
+        "split_row_statistics" => ([Some(16), None].into_iter())
+            .flat_map(|held| shared.map(|meeting| of(256, 256, held, meeting)))
+            .collect(),
+        "split_row_write" => shared.map(|meeting| of(256, 256, None, meeting)).to_vec(),
         "copy" | "fill" | "load" => vec![of(256, 1, None, Meeting::Alone)],
         _ => vec![of(64, 1, None, Meeting::Alone)],
     }

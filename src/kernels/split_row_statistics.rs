@@ -1,10 +1,11 @@
 //! Long rows, first half: a workgroup per chunk leaves the chunk's statistics.
 //!
 //! * Needs inner = 1.
-//! * Reads every logit, and every element beside it, twice, the second time from the cache; writes 16 bytes
+//! * Reads every logit, and every element beside it, once where a lane holds its part of a chunk, otherwise twice,
+//!   the second time from the cache; writes 16 bytes
 //!   per chunk, 24 for products with a Jacobian, 40 for a loss.
 
-use super::{Entry, Geometry, Role, workgroup_meeting, workgroup_up_to};
+use super::{Entry, Geometry, QUAD, Role, held, workgroup_meeting, workgroup_up_to};
 use crate::Capabilities;
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -13,18 +14,20 @@ pub(crate) const ENTRY: Entry = Entry {
     role: Role::Statistics,
 };
 
-/// Classes in a chunk: by the row's length alone, so that its bits depend on nothing else. At least four
-/// chunks, at most about a thousand of them.
+/// Classes in a chunk, whole quads: by the row's length alone, so that its bits depend on nothing else. About four
+/// chunks at the least, at most about a thousand of them.
 pub(crate) fn chunk(classes: u64) -> u64 {
     const COMMON: u64 = 16_384;
     if classes <= 4 * COMMON {
-        classes.div_ceil(4).max(1)
+        classes.div_ceil(4).next_multiple_of(QUAD).max(QUAD)
     } else {
         classes.div_ceil(1024).next_power_of_two().max(COMMON)
     }
 }
 
-pub(crate) fn geometry(capabilities: &Capabilities) -> Geometry {
+/// With what lanes hold of a chunk of the common length; `split_row_write` holds nothing.
+pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Geometry {
     let lanes = workgroup_up_to(256, capabilities);
-    Geometry { workgroup: lanes, lanes, held: None, meeting: workgroup_meeting(lanes, capabilities) }
+    let held = held(chunk(classes), lanes).map(|_| *super::HELD.last().unwrap_or(&1));
+    Geometry { workgroup: lanes, lanes, held, meeting: workgroup_meeting(lanes, capabilities) }
 }

@@ -2,15 +2,16 @@
 //!
 //! * Needs subgroups.
 //! * A power of two of lanes, at most the device's smallest subgroup, shares a row: lane l of L takes the
-//!   classes l, l + L, …, about four each for the shortest rows.
+//!   quads l, l + L, … of four neighbouring classes, one each for the shortest rows.
 //! * Reads every logit, and every element beside it (cotangent, tangent, weight, target probability), once where
-//!   a lane holds at most [`MOST_HELD`] of them, otherwise once per pass; every element of a mask once for each
+//!   a lane holds at most [`MOST_HELD`](super::MOST_HELD) of them, otherwise once per pass; every element of a mask once for each
 //!   time its logit is read. Writes each result once; a loss leaves 4 bytes a row for each of its values.
 //! * Bytes for an f32 row of K: 8·K for softmax, 4·K + 4 for log-sum-exp and for a loss, 12·K for products with
 //!   a Jacobian, 8·K + 4 for a loss with its gradient; half as many for 16-bit elements, of which a result's
-//!   logits are read a second time, from the cache, by the lane that stores its word.
+//!   logits are read a second time, from the cache, by the lane that stores its word, where quads do not lie at
+//!   multiples of four.
 
-use super::{Entry, Geometry, MOST_HELD, MOST_TURNS, Meeting, Role, held, workgroup_up_to};
+use super::{Entry, Geometry, MOST_TURNS, Meeting, QUAD, Role, held, per_lane, workgroup_up_to};
 use crate::Capabilities;
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -24,19 +25,34 @@ pub(crate) const ENTRY: Entry = Entry {
 /// A software adapter has no use for more lanes than one subgroup, and pays dearly for every barrier.
 pub(crate) fn longest(capabilities: &Capabilities) -> u64 {
     let lanes = u64::from(capabilities.subgroup_lanes.unwrap_or(0));
-    if capabilities.software { 16_384.min(lanes * 2048) } else { lanes * MOST_HELD }
+    let quads = 8;
+    if capabilities.software { 16_384.min(lanes * 2048) } else { lanes * quads * QUAD }
 }
 
 pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Result<Geometry, String> {
     let Some(subgroup) = capabilities.subgroup_lanes else {
         return Err("the device has no subgroup operations".into());
     };
-    let wanted = classes.div_ceil(4).clamp(1, u64::from(subgroup)) as u32;
-    let lanes = wanted.next_power_of_two();
-    let per_lane = classes.div_ceil(u64::from(lanes));
+    let wanted = classes.div_ceil(QUAD).clamp(1, u64::from(subgroup)) as u32;
+    let most = wanted.next_power_of_two();
+    let lanes = if capabilities.software { busiest(classes, most) } else { most };
+    let per_lane = per_lane(classes, lanes);
     if per_lane * 3 + per_lane / 16 > MOST_TURNS {
         return Err(format!("{classes} classes are too many for the {lanes} lanes of a subgroup"));
     }
     let workgroup = workgroup_up_to(256, capabilities).max(lanes);
-    Ok(Geometry { workgroup, lanes, held: held(per_lane), meeting: Meeting::Subgroup })
+    Ok(Geometry { workgroup, lanes, held: held(classes, lanes), meeting: Meeting::Subgroup })
+}
+
+/// Of the numbers of lanes up to `most`, that which leaves the fewest of them idle, the larger one of two. Where
+/// memory is waited for, idle lanes cost little and whole rows are stored best; a software adapter computes
+/// for each of them.
+fn busiest(classes: u64, most: u32) -> u32 {
+    let quads = |lanes: u32| held(classes, lanes).map(|held| held * lanes);
+    (0..=most.ilog2())
+        .rev()
+        .map(|log| 1 << log)
+        .filter(|&lanes| quads(lanes).is_some())
+        .min_by_key(|&lanes| quads(lanes))
+        .unwrap_or(most)
 }

@@ -39,6 +39,17 @@ vector_of_registers! {
     type Sums = [__m256d; 4];
 
     #[inline(always)]
+    fn stream(self, places: &mut [f32; LANES]) {
+        if !places.as_ptr().addr().is_multiple_of(64) {
+            return self.store(places);
+        }
+        for (register, places) in self.0.into_iter().zip(places.as_chunks_mut::<8>().0) {
+            // SAFETY: as the type says, and a register's part of what begins a cache line is aligned.
+            unsafe { _mm256_stream_ps(places.as_mut_ptr(), register) };
+        }
+    }
+
+    #[inline(always)]
     fn permuted(mut self, places: &[u32; LANES]) -> Self {
         let [lower, upper] = self.0;
         for (register, places) in self.0.iter_mut().zip(places.as_chunks::<8>().0) {
@@ -129,5 +140,16 @@ vector_of_registers! {
     power_of_two(a) => _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(a)));
 
     compensated_sums!(Avx2);
+    #[inline(always)]
+    fn stream(self, places: &mut [f64; LANES]) {
+        if !places.as_ptr().addr().is_multiple_of(64) {
+            return self.store(places);
+        }
+        for (register, places) in self.0.into_iter().zip(places.as_chunks_mut::<4>().0) {
+            // SAFETY: as the type says, and a register's part of what begins a cache line is aligned.
+            unsafe { _mm256_stream_pd(places.as_mut_ptr(), register) };
+        }
+    }
+
     permuted_in_memory!();
 }

@@ -35,6 +35,17 @@ vector_of_registers! {
     type Sums = [__m512d; 2];
 
     #[inline(always)]
+    fn stream(self, places: &mut [f32; LANES]) {
+        if !places.as_ptr().addr().is_multiple_of(64) {
+            return self.store(places);
+        }
+        for (register, places) in self.0.into_iter().zip(places.as_chunks_mut::<16>().0) {
+            // SAFETY: as the type says, and a register's part of what begins a cache line is aligned.
+            unsafe { _mm512_stream_ps(places.as_mut_ptr(), register) };
+        }
+    }
+
+    #[inline(always)]
     fn permuted(mut self, places: &[u32; LANES]) -> Self {
         // SAFETY: as the type says.
         self.0 = [unsafe { _mm512_permutexvar_ps(_mm512_loadu_epi32(places.as_ptr().cast()), self.0[0]) }];
@@ -113,6 +124,17 @@ vector_of_registers! {
     power_of_two(a) => _mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(a)));
 
     compensated_sums!(Avx512);
+
+    #[inline(always)]
+    fn stream(self, places: &mut [f64; LANES]) {
+        if !places.as_ptr().addr().is_multiple_of(64) {
+            return self.store(places);
+        }
+        for (register, places) in self.0.into_iter().zip(places.as_chunks_mut::<8>().0) {
+            // SAFETY: as the type says, and a register's part of what begins a cache line is aligned.
+            unsafe { _mm512_stream_pd(places.as_mut_ptr(), register) };
+        }
+    }
 
     #[inline(always)]
     fn permuted(mut self, places: &[u32; LANES]) -> Self {

@@ -69,6 +69,13 @@ pub trait Vector: Arithmetic {
     /// To memory.
     fn store(self, places: &mut [Self::Number; LANES]);
 
+    /// To memory past the caches, where the machine can and the places begin a cache line. Other threads see it
+    /// after [`Machine::finish_streams`].
+    #[inline(always)]
+    fn stream(self, places: &mut [Self::Number; LANES]) {
+        self.store(places);
+    }
+
     /// The number in lane 0.
     fn first(self) -> Self::Number;
 

@@ -1,11 +1,6 @@
-// Logits and result in buffers of their own; two results share a word.
+// A result in a buffer of its own, two elements of which share a word.
 
-@group(0) @binding(1) var<storage, read> logits: array<u32>;
 @group(0) @binding(2) var<storage, read_write> result: array<atomic<u32>>;
-
-fn logits_word(word: u32) -> u32 {
-    return logits[word];
-}
 
 fn store_word(word: u32, value: u32) {
     atomicStore(&result[word], value);
