@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::kernels::{Geometry, Kernel, LANES_WITHOUT_SUBGROUPS, MOST_HELD, MOST_LANES};
+use crate::kernels::{Geometry, Kernel, LANES_WITHOUT_SUBGROUPS, MOST_HELD, QUAD, workgroup_per_row};
 use crate::{Capabilities, Dtype, Error, Op, Options, Output, Plan, Result, Rows};
 
 /// What a text starts with. The number is raised where older tables no longer speak of the same kernels.
@@ -262,12 +262,13 @@ fn conceivable(op: Op, dtype: Dtype, longest: u64, device: &Capabilities) -> Vec
             (0..u32::BITS).map(|log| 1u32 << log).filter(move |lanes| (least..=most).contains(lanes));
         powers.filter(move |&lanes| {
             let each = longest.div_ceil(u64::from(lanes));
-            u64::from(lanes) <= longest && (each <= 2 * MOST_HELD || lanes > most / 2)
+            u64::from(lanes) <= longest.div_ceil(QUAD) && (each <= 2 * MOST_HELD || lanes > most / 2)
         })
     };
     let alone = (longest <= 4 * MOST_HELD).then_some(1);
     let in_subgroup = lanes(1, device.subgroup_lanes.unwrap_or(0));
-    let most = if device.subgroup_lanes.is_some() { MOST_LANES } else { LANES_WITHOUT_SUBGROUPS };
+    let most =
+        if device.subgroup_lanes.is_some() { workgroup_per_row::MOST_LANES } else { LANES_WITHOUT_SUBGROUPS };
     let in_workgroup = lanes(32, most.min(device.max_invocations));
     let of = |kernel: Kernel| move |lanes: u32| Candidate::Kernel { kernel, lanes };
     (alone.into_iter().map(of(Kernel::LanePerColumn)))

@@ -323,6 +323,7 @@ fn what_a_device_cannot_do_is_not_taken_from_a_table() {
     use Kernel::{LanePerColumn, SplitRow, SubgroupPerRow, WorkgroupPerRow};
     for (device, classes, kernel, lanes) in [
         (graphics_card(), 1000, WorkgroupPerRow, 0),
+        (graphics_card(), 1000, WorkgroupPerRow, 8),
         (graphics_card(), 1000, WorkgroupPerRow, 48),
         (graphics_card(), 1000, WorkgroupPerRow, 1 << 31),
         (graphics_card(), 1000, SubgroupPerRow, 64),
@@ -355,7 +356,7 @@ fn candidates_serve_their_whole_span() {
                 let candidates = Tuning::candidates(op, dtype, classes, &device);
                 assert_eq!(candidates[0], Candidate::BuiltIn);
                 assert!(candidates.len() <= 16, "{candidates:?}");
-                assert!(candidates.len() > 1 || classes < 32, "{classes} on {}", device.name);
+                assert!(candidates.len() > 1 || classes < 100, "{classes} on {}", device.name);
                 for candidate in candidates {
                     let mut table = Tuning::new(adapter("card", "1.0"));
                     table.set(op.output(), dtype, classes, candidate);

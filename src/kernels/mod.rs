@@ -173,10 +173,16 @@ impl Geometry {
             Meeting::Alone => 1,
             Meeting::Subgroup => capabilities.subgroup_lanes.unwrap_or(1),
             Meeting::Workgroup => LANES_WITHOUT_SUBGROUPS.min(capabilities.max_invocations),
-            Meeting::WorkgroupBySubgroups { .. } => MOST_LANES.min(capabilities.max_invocations),
+            Meeting::WorkgroupBySubgroups { .. } => {
+                workgroup_per_row::MOST_LANES.min(capabilities.max_invocations)
+            }
         };
-        if !lanes.is_power_of_two() || lanes > most {
-            return Err(format!("{lanes} lanes are no power of two up to {most}"));
+        let least = match self.meeting {
+            Meeting::Alone | Meeting::Subgroup => 1,
+            _ => 32.min(most),
+        };
+        if !lanes.is_power_of_two() || !(least..=most).contains(&lanes) {
+            return Err(format!("{lanes} lanes are no power of two from {least} to {most}"));
         }
         let per_lane = per_lane(classes, lanes);
         if per_lane * 3 + per_lane / 16 > MOST_TURNS {
@@ -190,20 +196,15 @@ impl Geometry {
     }
 }
 
+/// The most lanes that may share a row where they meet in workgroup memory alone, unless the kernel has more by itself.
+pub(crate) const LANES_WITHOUT_SUBGROUPS: u32 = 256;
+
 /// Classes of a row that stay together: neighbours that one lane takes, and loads and stores as a whole where
 /// they lie at a multiple of their number.
 pub(crate) const QUAD: u64 = 4;
 
 /// How many quads of logits a lane may keep in registers: few numbers, so that few pipelines serve all lengths.
 pub(crate) const HELD: [u32; 8] = [1, 2, 3, 4, 6, 8, 12, 16];
-
-/// The most lanes that may share a row where they meet by shuffles first: of long rows, and half of what devices offer,
-/// so that registers are left for each.
-pub(crate) const MOST_LANES: u32 = 512;
-
-/// The most where they meet in workgroup memory alone, which then holds the statistics of each: 40 bytes for a loss, of
-/// the 16 KiB that every device has.
-pub(crate) const LANES_WITHOUT_SUBGROUPS: u32 = 256;
 
 /// The most logits that a lane keeps in registers.
 pub(crate) const MOST_HELD: u64 = QUAD * HELD[HELD.len() - 1] as u64;

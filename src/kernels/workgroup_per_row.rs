@@ -7,8 +7,7 @@
 //!   are those of [`subgroup_per_row`](super::subgroup_per_row).
 
 use super::{
-    Entry, Geometry, MOST_HELD, MOST_LANES, MOST_TURNS, QUAD, Role, held, per_lane, workgroup_meeting,
-    workgroup_up_to,
+    Entry, Geometry, MOST_HELD, MOST_TURNS, QUAD, Role, held, per_lane, workgroup_meeting, workgroup_up_to,
 };
 use crate::Capabilities;
 
@@ -17,6 +16,9 @@ pub(crate) const ENTRY: Entry = Entry {
     source: include_str!("../../shaders/kernels/workgroup_per_row.wgsl"),
     role: Role::Whole,
 };
+
+/// Lanes of the longest rows, which leave each half of the registers that a lane may have.
+pub(crate) const MOST_LANES: u32 = 512;
 
 /// The longest row that this kernel is chosen for.
 pub(crate) fn longest(capabilities: &Capabilities) -> u64 {
