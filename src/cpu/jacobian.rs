@@ -1,15 +1,15 @@
 //! The Jacobians of softmax and of log-softmax, made of a row's probabilities.
 //!
-//! On the diagonal stands 1 − pᵢ. Where pᵢ is more than a half that would cancel, and the other probabilities have
-//! the digits: it is what they sum to. Elsewhere the subtraction loses nothing.
+//! On the diagonal stands 1 − pᵢ. Where pᵢ is more than a half that would cancel, and its logarithm, that of the
+//! greatest probability, has the digits: 1 − pᵢ = −expm1(log pᵢ). Elsewhere the subtraction loses nothing.
 
 use crate::{Op, Options, Rows};
 
 use super::instruction_set::{InstructionSet, Machine, Task};
-use super::lanes::{LANES, Lanes, chunk_of, store, sum_of_pairs};
+use super::lanes::{LANES, Lanes, chunk_of, store};
 use super::real::Real;
 use super::vectors::{Arithmetic, Vector};
-use super::{compute_rows_with, threads};
+use super::{compute_rows_with, for_each_logarithm, threads};
 
 /// Computes the Jacobian of every row of a compact `rows × classes` batch.
 pub(super) fn compute<T: Real>(
@@ -31,14 +31,23 @@ pub(super) fn compute<T: Real>(
         let mut probabilities = vec![T::ZERO; count * classes];
         let logits = &logits[..count * classes];
         compute_rows_with(instructions, Op::Softmax, logits, &block, &mut probabilities, options);
-        for (probabilities, jacobian) in probabilities.chunks(classes).zip(result.chunks_exact_mut(pairs)) {
+        let log_sums = log_sums(instructions, logits, classes);
+        let rows = probabilities.chunks(classes).zip(&log_sums).zip(result.chunks_exact_mut(pairs));
+        for ((probabilities, &log_sum), jacobian) in rows {
             let rows_per_piece = (threads::LOGITS_PER_TASK / classes).max(1);
             threads::map_pieces(jacobian, rows_per_piece * classes, |piece, jacobian| {
                 let first = asked.start + piece * rows_per_piece;
-                instructions.run(JacobianRows { op, probabilities, first, jacobian });
+                instructions.run(JacobianRows { op, probabilities, log_sum, first, jacobian });
             });
         }
     });
+}
+
+/// log Σ exp(x − maximum) of each row.
+pub(super) fn log_sums<T: Real>(instructions: InstructionSet, logits: &[T], classes: usize) -> Vec<f64> {
+    let mut log_sums = Vec::with_capacity(logits.len() / classes.max(1));
+    for_each_logarithm(instructions, logits, classes, |_, _, of_rows| log_sums.extend_from_slice(of_rows));
+    log_sums
 }
 
 /// Some rows of the Jacobian of a row of probabilities, from a first one on. NaN throughout where the probabilities
@@ -46,6 +55,8 @@ pub(super) fn compute<T: Real>(
 pub(super) struct JacobianRows<'a, T> {
     pub(super) op: Op,
     pub(super) probabilities: &'a [T],
+    /// The logarithm of the greatest probability is minus this.
+    pub(super) log_sum: f64,
     pub(super) first: usize,
     pub(super) jacobian: &'a mut [T],
 }
@@ -55,7 +66,7 @@ impl<T: Real> Task for JacobianRows<'_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) {
-        let JacobianRows { op, probabilities, first, jacobian } = self;
+        let JacobianRows { op, probabilities, log_sum, first, jacobian } = self;
         let classes = probabilities.len();
         if !probabilities.iter().any(|&p| p > T::ZERO) {
             return jacobian.fill(probabilities.first().copied().unwrap_or(T::ZERO));
@@ -75,19 +86,10 @@ impl<T: Real> Task for JacobianRows<'_, T> {
             if !rest.is_empty() {
                 store(zero.minus(scales.times(last)), rest.len(), of_rest);
             }
-            let complement =
-                if p.widen() > 0.5 { all_but(probabilities, first + index) } else { 1.0 - p.widen() };
+            let complement = if p.widen() > 0.5 { 0.0 - (-log_sum).exp_m1() } else { 1.0 - p.widen() };
             if let Some(value) = jacobian.get_mut(start + first + index) {
                 *value = scale * T::narrow(complement);
             }
         }
     }
-}
-
-/// What all probabilities but one sum to.
-#[inline(always)]
-fn all_but<T: Real>(probabilities: &[T], class: usize) -> f64 {
-    let (before, after) = (&probabilities[..class], &probabilities[class + 1..]);
-    let sum = |of: &[T]| sum_of_pairs::<T, _, _>(of, of, |p, _| p.widen());
-    sum(before).join(sum(after)).value()
 }

@@ -13,7 +13,7 @@ use crate::request::Arranged;
 use crate::{Dtype, Element, ElementsMut, FullyMasked, Given, Op};
 
 use super::blocks::{Block, Kind, Layout, Place, Row, Written, reused};
-use super::jacobian::JacobianRows;
+use super::jacobian::{JacobianRows, log_sums};
 use super::real::Real;
 use super::weighted::WeightedRow;
 use super::{compute_rows, products, storage, threads};
@@ -142,19 +142,21 @@ impl Task<'_> {
                 let [probabilities, _] = memory;
                 let probabilities = reused(probabilities, block.logits.len());
                 self.row_wise(Op::Softmax, &block, probabilities);
+                let log_sums = log_sums(self.layout.instructions, block.logits, classes);
                 for (index, jacobian) in place.in_order().chunks_exact_mut(pairs).enumerate() {
                     let row = block.row(index);
                     let temperature = self.arranged.adjustment.temperature_of((rows.start + index) as u64);
                     let probabilities = &probabilities[block.range(index)];
+                    let log_sum = log_sums.get(index).copied().unwrap_or(f64::NAN);
                     let kind = row.kind(probabilities);
                     threads::map_pieces(jacobian, rows_per_piece * classes, |piece, jacobian| {
                         let mut values = vec![T::ZERO; classes];
                         for (i, jacobian) in jacobian.chunks_exact_mut(classes).enumerate() {
                             let i = first + piece * rows_per_piece + i;
                             let values = &mut values[..];
-                            let row_of_jacobian =
-                                JacobianRows { op, probabilities, first: i, jacobian: values };
-                            self.layout.instructions.run(row_of_jacobian);
+                            let jacobian_row =
+                                JacobianRows { op, probabilities, log_sum, first: i, jacobian: values };
+                            self.layout.instructions.run(jacobian_row);
                             if kind != Kind::Empty {
                                 adjust_jacobian_row(&row, i, temperature, values);
                             }
