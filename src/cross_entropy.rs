@@ -328,11 +328,9 @@ impl<'a> CrossEntropy<'a> {
         };
         if let Targets::Labels(labels) = &self.targets {
             (loss.counted, loss.weight) = (0, 0.0);
-            let mut first = 0;
-            while first < labels.len() {
+            for first in (0..labels.len()).step_by(LABELS_AT_ONCE) {
                 let mut places = [0; LABELS_AT_ONCE];
-                let block = labels.widened(first, &mut places);
-                for (index, &label) in block.iter().enumerate() {
+                for (index, &label) in labels.widened(first, &mut places).iter().enumerate() {
                     if Some(label) == self.ignore_index {
                         continue;
                     }
@@ -345,7 +343,6 @@ impl<'a> CrossEntropy<'a> {
                         loss.weight += loss.class_weight(label as usize);
                     }
                 }
-                first += block.len();
             }
             if self.class_weights.is_none() {
                 loss.weight = loss.counted as f64;

@@ -5,7 +5,7 @@ use crate::adjustment::{Broadcast, Causal, Resolved, Temperature};
 use crate::arrangement::Arrangement;
 use crate::assemble::Dtypes;
 use crate::cross_entropy::{ArrangedLoss, RowResults, Targets, Wanted};
-use crate::plan::{AdjustmentParameters, Job, LossParameters};
+use crate::plan::{AdjustmentParameters, Job, LossParameters, label_kind};
 use crate::request::Arranged;
 use crate::transfer::{Input, Operation, Window, in_words};
 use crate::{Dtype, Element, Elements, Error, FullyMasked, Op, Result, Rows};
@@ -72,7 +72,7 @@ impl<'a> Inputs<'a> {
             scale: bits(scale),
             z_scale: if loss.z_loss == 0.0 { 0 } else { bits(2.0 * loss.z_loss * z_scale) },
             // Words, none of which says that its row is ignored: such rows have no label here.
-            label_kind: 4,
+            label_kind: label_kind::NONE_IGNORED,
             ..LossParameters::default()
         };
         let plain = Job::plain(op, Dtype::F32, &rows, &rows.result(op), options);

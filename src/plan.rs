@@ -90,6 +90,15 @@ pub(crate) mod loss_kind {
     pub(crate) const UNREDUCED: u32 = 16;
 }
 
+/// Bits of `label_kind` (`labels.wgsl`): how labels are stored, in i32 where none of the others is set, and whether
+/// one of them stands for rows that are left out.
+pub(crate) mod label_kind {
+    pub(crate) const I64: u32 = 1;
+    pub(crate) const U8: u32 = 2;
+    pub(crate) const NONE_IGNORED: u32 = 4;
+    pub(crate) const U32: u32 = 8;
+}
+
 /// What a loss is made of; `Loss` in `parameters.wgsl`. Floats are their bits.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -363,26 +372,15 @@ impl Plan {
     pub fn moved_bytes(&self) -> u64 {
         let held = self.stages.iter().all(|stage| stage.geometry.held.is_some());
         let again = u64::from(self.job.dtypes.result.bytes() == 2 && !self.quads);
-        let summarised = self.stages.len() == 2 && self.stages[0].geometry.held.is_some();
+        // Parts that stay in registers are read once where they are summarised.
+        let saved = u64::from(self.stages.len() == 2 && self.stages[0].geometry.held.is_some());
         let readings = match (held, self.job.op.output()) {
             (held, Output::PerPair) => self.chunks * if held { 2 } else { 3 },
             // Results that share words are finished by other lanes than have read their logits.
             (true, Output::PerElement) => 1 + again,
             (true, _) => 1,
-            (false, Output::PerElement) => {
-                if summarised {
-                    2
-                } else {
-                    3
-                }
-            }
-            (false, Output::PerRow | Output::TwoPerRow) => {
-                if summarised {
-                    1
-                } else {
-                    2
-                }
-            }
+            (false, Output::PerElement) => 3 - saved,
+            (false, Output::PerRow | Output::TwoPerRow) => 2 - saved,
         };
         let partials = if self.stages.len() == 2 {
             self.job.rows.count().saturating_mul(self.chunks * self.job.partial_bytes())

@@ -6,7 +6,7 @@ use crate::arrangement::Arrangement;
 use crate::encode::{Prepared, Ranges, Whole};
 use crate::inputs::{NONE, inverse_of, kind, packed_digits};
 use crate::kernels::tally;
-use crate::plan::{AdjustmentParameters, Job, LossParameters, check_same_rows, loss_kind};
+use crate::plan::{AdjustmentParameters, Job, LossParameters, check_same_rows, label_kind, loss_kind};
 use crate::rows::{checked_product, sizes_of};
 use crate::{Axes, Dtype, Error, Gpu, Op, Options, Output, Reduction, Result, Rows};
 
@@ -122,19 +122,16 @@ impl LabelType {
         }
     }
 
-    /// Bits of `label_kind` (`labels.wgsl`).
+    /// Bits of [`label_kind`].
     fn kind(self) -> u32 {
         match self {
             LabelType::I32 => 0,
-            LabelType::I64 => 1,
-            LabelType::U8 => 2,
-            LabelType::U32 => 8,
+            LabelType::I64 => label_kind::I64,
+            LabelType::U8 => label_kind::U8,
+            LabelType::U32 => label_kind::U32,
         }
     }
 }
-
-/// The bit of `label_kind` for labels none of which is ignored.
-const NONE_IGNORED: u32 = 4;
 
 /// What a recorded loss is made of, beside its buffers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -456,7 +453,7 @@ impl<'a> Preparation<'a> {
             ignored_low: ignored as u32,
             ignored_high: (ignored >> 32) as u32,
             label_kind: self.labels.map_or(0, |(_, stored)| stored.kind())
-                | if ignore_index.is_none() { NONE_IGNORED } else { 0 },
+                | if ignore_index.is_none() { label_kind::NONE_IGNORED } else { 0 },
             ..LossParameters::default()
         };
         let RowValues { log_sum_exp, label_log_probability, entropy, argmax } = self.row_values;

@@ -9,7 +9,7 @@ use crate::assemble::{Shader, Sums};
 use crate::inputs::NONE;
 use crate::kernels::Role;
 use crate::pipelines::{binding, storage_bindings};
-use crate::plan::{AdjustmentParameters, Parameters};
+use crate::plan::{AdjustmentParameters, Parameters, label_kind};
 use crate::{Dtype, Error, Output, Result};
 
 /// Words of a tally that shaders read and write (`tally.wgsl`).
@@ -148,9 +148,9 @@ fn rows_reached(told: &Parameters) -> u64 {
 
 /// `labels.wgsl`.
 fn labels_reached(told: &Parameters, rows: u64) -> u64 {
-    in_words(match told.loss.label_kind & 3 {
-        1 => 8 * rows,
-        2 => rows,
+    in_words(match told.loss.label_kind & (label_kind::I64 | label_kind::U8) {
+        label_kind::I64 => 8 * rows,
+        label_kind::U8 => rows,
         _ => 4 * rows,
     })
 }

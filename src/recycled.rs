@@ -117,11 +117,11 @@ impl Recycled {
         self.shrink();
     }
 
-    /// Lets go of everything, and says how many bytes that was.
-    pub(crate) fn clear(&mut self) -> u64 {
+    /// Lets go of everything.
+    pub(crate) fn clear(&mut self) {
         self.operations.clear();
         self.spares.clear();
-        std::mem::take(&mut self.bytes)
+        self.bytes = 0;
     }
 
     fn shrink(&mut self) {

@@ -6,22 +6,12 @@ mod common;
 use common::adjusted::{Adjusted, Layout, Temperatures};
 use common::device::devices;
 use common::question::Question;
-use common::rows_of_interest::{Character, Random};
+use common::rows_of_interest::Character;
 use common::stored::Stored;
 use half::{bf16, f16};
 use wgpu_softmax::{Dtype, FullyMasked, Op, Options, Output};
 
 const SIXTEEN_BITS: [Dtype; 2] = [Dtype::F16, Dtype::Bf16];
-
-fn question(op: Op, logits: Stored, shape: &[usize], axis: usize) -> Question {
-    let (dtype, elements) = (logits.dtype(), logits.len());
-    let question = Question::new(op, logits, shape, axis);
-    if op.operand().is_none() {
-        return question;
-    }
-    let random = &mut Random::new(elements as u64);
-    question.operand(Stored::of(dtype, (0..elements).map(|_| 3.0 * random.normal())))
-}
 
 /// Odd and even lengths, odd and even numbers of rows: every way in which a word is shared.
 #[test]
@@ -34,7 +24,7 @@ fn every_length_up_to_seventy() {
                     continue;
                 }
                 let logits = Stored::row(dtype, Character::Normal, 5 * classes, 3);
-                let along = question(op, logits, &[5, classes], 1);
+                let along = Question::of_logits(op, logits, &[5, classes], 1);
                 worst = worst.max(along.put("odd lengths").units);
                 along.result(Dtype::F32).put("odd lengths to f32");
             }
@@ -50,7 +40,7 @@ fn along_other_axes_than_the_last() {
             for classes in [1, 2, 3, 7, 33, 64] {
                 for (shape, axis) in [([1, classes, 3], 1), ([3, classes, 5], 1), ([classes, 2, 3], 0)] {
                     let logits = Stored::row(dtype, Character::Normal, shape.iter().product::<usize>(), 4);
-                    question(op, logits, &shape, axis).put("side by side");
+                    Question::of_logits(op, logits, &shape, axis).put("side by side");
                 }
             }
         }
@@ -67,7 +57,7 @@ fn every_mixture_of_logits_and_results() {
                         continue;
                     }
                     let logits = Stored::row(logits, Character::Normal, 3 * classes, 5);
-                    question(op, logits, &[3, classes], 1).result(result).put("a mixture");
+                    Question::of_logits(op, logits, &[3, classes], 1).result(result).put("a mixture");
                 }
             }
         }
@@ -85,7 +75,8 @@ fn every_character_and_special_row() {
             for op in [Op::Softmax, Op::LogSoftmax, Op::LogSumExp, Op::Vjp, Op::LogSoftmaxVjp] {
                 for choice in [FullyMasked::Nan, FullyMasked::Zero] {
                     let options = Options::default().fully_masked(choice);
-                    let question = question(op, logits.clone(), &[rows.len(), classes], 1).options(options);
+                    let question =
+                        Question::of_logits(op, logits.clone(), &[rows.len(), classes], 1).options(options);
                     question.put("every character");
                     question.result(Dtype::F32).put("every character to f32");
                 }
@@ -100,11 +91,11 @@ fn long_rows() {
         for classes in [4097, 50_257] {
             let logits = Stored::row(dtype, Character::Normal, 3 * classes, 7);
             for op in [Op::Softmax, Op::LogSoftmax, Op::LogSumExp, Op::Vjp, Op::LogSoftmaxJvp] {
-                question(op, logits.clone(), &[3, classes], 1).put("long rows");
+                Question::of_logits(op, logits.clone(), &[3, classes], 1).put("long rows");
             }
         }
         let logits = Stored::row(dtype, Character::Normal, 3 * 4097, 7);
-        question(Op::Softmax, logits, &[4097, 3], 0).put("long columns");
+        Question::of_logits(Op::Softmax, logits, &[4097, 3], 0).put("long columns");
     }
 }
 
@@ -113,7 +104,7 @@ fn long_rows() {
 fn subnormal_results_are_kept() {
     let row = [0.0, -9.0, -10.0, -11.0, -12.0, -13.0, -14.0, -15.0, -16.0, -16.5, -17.0, -18.0];
     let logits = Stored::of(Dtype::F16, row);
-    let question = question(Op::Softmax, logits, &[1, 12], 1);
+    let question = Question::of_logits(Op::Softmax, logits, &[1, 12], 1);
     question.put("subnormal probabilities");
     for device in devices() {
         let answer = question.ask(&device).unwrap();
@@ -231,7 +222,7 @@ fn neighbours_do_not_race_for_a_word() {
             let count = 301;
             let logits = Stored::row(dtype, Character::Normal, count * classes, 8);
             for op in [Op::Softmax, Op::LogSoftmax, Op::LogSumExp, Op::Vjp] {
-                let batch = question(op, logits.clone(), &[count, classes], 1);
+                let batch = Question::of_logits(op, logits.clone(), &[count, classes], 1);
                 for device in devices() {
                     let together = batch.ask(&device).unwrap();
                     let per_row = together.len() / count;

@@ -37,16 +37,6 @@ fn assert_the_same(pair: &[Processor; 2], question: &Question, what: &str) -> bo
     }
 }
 
-fn question(op: Op, logits: Stored, shape: &[usize], axis: usize) -> Question {
-    let (dtype, elements) = (logits.dtype(), logits.len());
-    let question = Question::new(op, logits, shape, axis);
-    if op.operand().is_none() {
-        return question;
-    }
-    let random = &mut Random::new(elements as u64);
-    question.operand(Stored::of(dtype, (0..elements).map(|_| 3.0 * random.normal())))
-}
-
 #[test]
 fn operations_lengths_types_and_kernels() {
     for pair in &pairs() {
@@ -70,7 +60,7 @@ fn operations_lengths_types_and_kernels() {
                     let mut options = Options::default();
                     options.kernel = kernel;
                     for (shape, axis) in [([5, classes], 1), ([classes, 5], 0)] {
-                        let question = question(op, logits.clone(), &shape, axis).options(options);
+                        let question = Question::of_logits(op, logits.clone(), &shape, axis).options(options);
                         let what = format!("{op} of {classes} in {dtype} with {kernel:?} along {axis}");
                         served += u32::from(assert_the_same(pair, &question, &what));
                     }
@@ -104,7 +94,7 @@ fn masks_temperatures_and_probabilities() {
         for op in [Op::Softmax, Op::LogSoftmax, Op::LogSumExp, Op::Jacobian, Op::LogSoftmaxVjp] {
             let logits = Stored::row(Dtype::F32, Character::Normal, elements, 3);
             for (place, adjusted) in adjustments.iter().enumerate() {
-                let question = question(op, logits.clone(), &shape, 2).adjusted(adjusted.clone());
+                let question = Question::of_logits(op, logits.clone(), &shape, 2).adjusted(adjusted.clone());
                 if adjusted.lengths.is_none() || op != Op::Jacobian {
                     assert_the_same(pair, &question, &format!("{op} under adjustment {place}"));
                 }
@@ -112,8 +102,8 @@ fn masks_temperatures_and_probabilities() {
         }
         for op in Op::PRODUCTS {
             let shares = Stored::of(Dtype::F32, (0..elements).map(|_| 1.0 / 70.0));
-            let question =
-                question(op, shares, &shape, 2).options(Options::default().given(Given::Probabilities));
+            let question = Question::of_logits(op, shares, &shape, 2)
+                .options(Options::default().given(Given::Probabilities));
             assert_the_same(pair, &question, &format!("{op} of probabilities"));
         }
     }

@@ -243,7 +243,7 @@ def time_library(asked):
     """One process: a JSON line for each case of one library."""
     import numpy as np
 
-    calls_of = globals()["of_" + asked.library](asked.threads)
+    calls_of = globals()["of_" + asked.alone](asked.threads)
     on_rows = [operation for operation in asked.ops.split(",") if operation != "jacobian"]
     cases = [(shape, on_rows) for shape in shapes_of(asked.shapes)]
     if "jacobian" in asked.ops.split(","):
@@ -258,10 +258,10 @@ def time_library(asked):
                 relative, absolute = errors(operation, x, labels, calls[operation]())
                 median, least, repeats = measured(calls[operation], asked.seconds)
             except Exception as why:  # what one case cannot do, the others may
-                print(f"{asked.library}: {operation} {n}x{k}: {why!r}"[:300], file=sys.stderr)
+                print(f"{asked.alone}: {operation} {n}x{k}: {why!r}"[:300], file=sys.stderr)
                 continue
             line = dict(
-                peer=asked.library, op=operation, n=n, k=k, threads=asked.threads, mode="cpu", median_s=median,
+                peer=asked.alone, op=operation, n=n, k=k, threads=asked.threads, mode="cpu", median_s=median,
                 min_s=least, reps=repeats, gb_per_s=moved(operation, n, k) / median / 1e9,
                 max_rel_err_vs_f64=relative, max_abs_err_vs_f64=absolute,
             )  # fmt: skip
@@ -344,9 +344,9 @@ def main():
     parser.add_argument("--ours", default=str(PROGRAM), help="the program, built with `cargo build --release --workspace`")
     parser.add_argument("--modes", default="cpu", help="cpu, gpu-resident, gpu-e2e")
     parser.add_argument("--lines", help="keep every result in this file, a JSON object a line")
-    parser.add_argument("--library", choices=LIBRARIES, help=argparse.SUPPRESS)
+    parser.add_argument("--library", dest="alone", choices=LIBRARIES, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.library:
+    if asked.alone:
         time_library(asked)
     else:
         compare(asked)

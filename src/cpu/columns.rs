@@ -1,4 +1,4 @@
-//! Rows that cannot fill the lanes by themselves: strided ones (the axis is not the last), and short ones.
+//! Strided rows: the axis is not the last.
 //!
 //! Sixteen neighbouring rows are copied into a *tile*, one row per lane, so that the arithmetic of a row is
 //! that of a lane. The copy turns strided access, which is hard on caches where the stride is a power of
@@ -317,14 +317,7 @@ impl Group {
         if self.rows < LANES {
             tile.fill([T::NEG_INFINITY; LANES]);
         }
-        let starts = self.starts[..self.rows].iter().map(|start| start + first * self.inner);
-        if self.inner == 1 {
-            for (lane, start) in starts.enumerate() {
-                for (chunk, &x) in tile.iter_mut().zip(logits.get(start..).unwrap_or_default()) {
-                    chunk[lane] = x;
-                }
-            }
-        } else if self.side_by_side {
+        if self.side_by_side {
             let classes =
                 logits.get(self.starts[0] + first * self.inner..).unwrap_or_default().chunks(self.inner);
             for (chunk, logits) in tile.iter_mut().zip(classes) {
@@ -334,7 +327,8 @@ impl Group {
                 }
             }
         } else {
-            for (lane, start) in starts.enumerate() {
+            for (lane, start) in self.starts[..self.rows].iter().enumerate() {
+                let start = start + first * self.inner;
                 let column = logits.get(start..).unwrap_or_default().iter().step_by(self.inner);
                 for (chunk, &x) in tile.iter_mut().zip(column) {
                     chunk[lane] = x;
@@ -368,16 +362,7 @@ impl Group {
     /// Writes a tile to the result, from class `first` on.
     #[inline(always)]
     fn store<T: Real>(&self, tile: &[Chunk<T>], first: usize, result: &SharedResult<'_, T>) {
-        let starts = self.starts[..self.rows].iter().map(|start| start + first * self.inner);
-        if self.inner == 1 {
-            for (lane, start) in starts.enumerate() {
-                // SAFETY: these are classes of one row of this group.
-                let row = unsafe { result.part(start, tile.len()) };
-                for (place, chunk) in row.iter_mut().zip(tile) {
-                    *place = chunk[lane];
-                }
-            }
-        } else if self.side_by_side {
+        if self.side_by_side {
             for (j, chunk) in tile.iter().enumerate() {
                 // SAFETY: this is one class of the rows of this group, which lie side by side.
                 let class = unsafe { result.part(self.starts[0] + (first + j) * self.inner, self.rows) };
@@ -387,10 +372,10 @@ impl Group {
                 }
             }
         } else {
-            for (lane, start) in starts.enumerate() {
+            for (lane, start) in self.starts[..self.rows].iter().enumerate() {
                 for (j, chunk) in tile.iter().enumerate() {
                     // SAFETY: the element is of a row of this group.
-                    let element = unsafe { result.part(start + j * self.inner, 1) };
+                    let element = unsafe { result.part(start + (first + j) * self.inner, 1) };
                     element.fill(chunk[lane]);
                 }
             }

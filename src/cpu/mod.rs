@@ -15,20 +15,21 @@
 //!
 //! ```text
 //!     compute_request ─► blocks (storage, sixteen_bits) ─► compute_rows ─► products, weighted, jacobian
-//!     compute_loss ────► blocks ─► measure_rows ─► loss
+//!     compute_loss ─┬──► blocks ─► measure_rows ─► loss
+//!                   └──► for_each_logarithm ─────► loss   (labels, and nothing but values of rows wanted)
 //! ```
 //!
 //! The bits of a row's results depend on its logits alone. They are the same whether it stands alone or in a
 //! batch, contiguous or strided, on one thread or on many: how a row is split and in which order its parts
 //! are joined follows from its length and nothing else (`lanes.rs`). They are also the same for every
-//! instruction set that the loops are compiled for (`instruction_set.rs`), because nothing is fused and
-//! nothing reordered.
+//! instruction set that fuses products with sums (`instruction_set.rs`), because nothing is reordered; those
+//! that do not fuse agree with one another.
 //!
 //! The arithmetic is that of the logits' own type, except that sums leave it after a few terms (`lanes.rs`)
 //! and the one logarithm per row is taken in f64.
 //!
 //! [`Precision::Fast`](crate::Precision::Fast) takes the same path: all that accuracy costs here is the five
-//! operations that keep a difference exact, of some thirty for each logit, and the memory hides them.
+//! operations that keep a difference exact, of some twenty-five for each logit, and the memory hides them.
 
 mod blocks;
 mod columns;

@@ -65,14 +65,12 @@ pub trait Real:
     /// makes some number.
     fn power_of_two(self) -> Self;
 
-    /// Adds `self` to the running sum `high + low`, which is then more exact than this type by far.
-    fn accumulate(self, high: &mut f64, low: &mut f64);
+    /// Adds a number that was made of values of this type, in f64, to the running sum `high + low`, which is more
+    /// exact than this type by far.
+    fn accumulate_wide(term: f64, high: &mut f64, low: &mut f64);
 
     /// Adds a running sum to another one.
     fn join(high: &mut f64, low: &mut f64, other_high: f64, other_low: f64);
-
-    /// Adds a number that was made of values of this type, in f64.
-    fn accumulate_wide(term: f64, high: &mut f64, low: &mut f64);
 
     /// log(1 + t), t ≥ 0 the sum of both arguments, exact to the last place of this type also where it is tiny.
     fn log_of_one_and(t: f64, more: CompensatedSum) -> f64;
@@ -128,17 +126,12 @@ impl Real for f32 {
         f32::from_bits(self.to_bits() << 23)
     }
 
-    // f64 has 29 bits to spare: a plain sum of a billion terms stays exact to f32.
-    #[inline(always)]
-    fn accumulate(self, high: &mut f64, _low: &mut f64) {
-        *high += f64::from(self);
-    }
-
     #[inline(always)]
     fn join(high: &mut f64, _low: &mut f64, other_high: f64, _other_low: f64) {
         *high += other_high;
     }
 
+    // f64 has 29 bits to spare: a plain sum of a billion terms stays exact to f32.
     #[inline(always)]
     fn accumulate_wide(term: f64, high: &mut f64, _low: &mut f64) {
         *high += term;
@@ -228,13 +221,6 @@ impl Real for f64 {
     }
 
     #[inline(always)]
-    fn accumulate(self, high: &mut f64, low: &mut f64) {
-        let (sum, error) = two_sum(*high, self);
-        *high = sum;
-        *low += error;
-    }
-
-    #[inline(always)]
     fn join(high: &mut f64, low: &mut f64, other_high: f64, other_low: f64) {
         let (sum, error) = two_sum(*high, other_high);
         *high = sum;
@@ -243,7 +229,9 @@ impl Real for f64 {
 
     #[inline(always)]
     fn accumulate_wide(term: f64, high: &mut f64, low: &mut f64) {
-        term.accumulate(high, low);
+        let (sum, error) = two_sum(*high, term);
+        *high = sum;
+        *low += error;
     }
 
     #[inline(always)]

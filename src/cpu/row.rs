@@ -399,24 +399,18 @@ fn measure<T: Real, M: Machine, const KEPT: bool>(
     let (blocks, _) = chunks.as_chunks::<BLOCK>();
     let (kept_blocks, _) = kept.as_chunks_mut::<LANES>();
     let (kept_blocks, _) = kept_blocks.as_chunks_mut::<BLOCK>();
-    if KEPT {
-        for (block, kept) in blocks.iter().zip(kept_blocks) {
-            let mut sums = BlockSums::new(anchors);
-            for index in 0..BLOCK {
-                // What is looked at next lies behind this.
-                machine.prefetch(block[index].as_ptr().wrapping_add(classes));
-                sums.add(index, Vector::load(machine, &block[index])).store(&mut kept[index]);
-            }
-            totals.add(&sums);
+    let mut kept_blocks = kept_blocks.iter_mut();
+    for block in blocks {
+        let mut sums = BlockSums::<_, KEPT>::new(anchors);
+        let mut terms = [anchors; BLOCK];
+        for (index, chunk) in block.iter().enumerate() {
+            // What is looked at next lies behind this.
+            machine.prefetch(chunk.as_ptr().wrapping_add(classes));
+            terms[index] = sums.add(index, Vector::load(machine, chunk));
         }
-    } else {
-        for block in blocks {
-            let mut sums = BlockSums::new(anchors);
-            for (index, chunk) in block.iter().enumerate() {
-                machine.prefetch(chunk.as_ptr().wrapping_add(classes));
-                sums.add(index, Vector::load(machine, chunk));
-            }
-            totals.add(&sums);
+        totals.add(&sums);
+        if KEPT && let Some(kept) = kept_blocks.next() {
+            terms.into_iter().zip(kept).for_each(|(terms, places)| terms.store(places));
         }
     }
     let in_blocks = blocks.len() * BLOCK * LANES;

@@ -121,7 +121,7 @@ struct Sums {
 impl Sums {
     #[inline(always)]
     fn add(&mut self, lane: usize, term: f64) {
-        term.accumulate(&mut self.high[lane], &mut self.low[lane]);
+        f64::accumulate_wide(term, &mut self.high[lane], &mut self.low[lane]);
     }
 
     fn join(&self) -> CompensatedSum {

@@ -30,6 +30,7 @@ use super::adjusted::{Adjusted, AdjustedRow, Layout};
 use super::device::{Processor, devices};
 use super::double_double::DoubleDouble;
 use super::judge::Worst;
+use super::rows_of_interest::Random;
 use super::stored::{Stored, greatest, unit_in_the_last_place};
 
 /// Everything that a request is made from.
@@ -77,6 +78,17 @@ impl Question {
         let layout = Layout::new(shape, &[axis]);
         let (options, adjusted) = (Options::default(), Adjusted::default());
         Question { op, layout, logits, operand: None, result, options, adjusted }
+    }
+
+    /// About logits along an axis, with some operand of their type where the operation needs one.
+    pub fn of_logits(op: Op, logits: Stored, shape: &[usize], axis: usize) -> Self {
+        let (dtype, elements) = (logits.dtype(), logits.len());
+        let question = Question::new(op, logits, shape, axis);
+        if op.operand().is_none() {
+            return question;
+        }
+        let random = &mut Random::new(elements as u64);
+        question.operand(Stored::of(dtype, (0..elements).map(|_| 3.0 * random.normal())))
     }
 
     pub fn operand(mut self, operand: Stored) -> Self {

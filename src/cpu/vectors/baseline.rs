@@ -8,32 +8,49 @@ use super::registers::{compensated_sums, permuted_in_memory, vector_of_registers
 use super::{Arithmetic, LANES, Vector};
 use crate::cpu::instruction_set::Baseline;
 
-vector_of_registers! {
-    /// Sixteen f32. SAFETY of all that is below: nothing about it is unsafe.
-    F32x16([f32x16; 1], 16 lanes of f32, for Baseline);
-    constant(number) => f32x16::splat(number);
-    load(numbers) => f32x16::new(*numbers.first_chunk().unwrap_or(&[0.0; 16]));
-    store(register, places) => places.copy_from_slice(register.as_array());
-    first(register) => register.as_array()[0];
-    plus(a, b) => a + b;
-    minus(a, b) => a - b;
-    times(a, b) => a * b;
-    over(a, b) => a / b;
-    times_plus(a, b, c) => a.mul_add(b, c);
-    greater_or_second(a, b) => a.simd_gt(b).bitselect(a, b);
-    zero_where_less(a, x, y) => x.simd_lt(y).bitselect(f32x16::ZERO, a);
-    zero_where_equal(a, x, y) => x.simd_eq(y).bitselect(f32x16::ZERO, a);
-    one_where_equal(x, y) => x.simd_eq(y).bitselect(f32x16::ONE, f32x16::ZERO);
-    kept_in(a, lanes, b) => {
-        let mut kept = [0; 16];
-        for (lane, kept) in kept.iter_mut().enumerate() {
-            *kept = if lanes >> lane & 1 == 1 { u32::MAX } else { 0 };
+/// A vector made of one of the crate's types, which all have the same operations.
+macro_rules! vector_of_wide {
+    (
+        $(#[$about:meta])*
+        $name:ident([$register:ident; $registers:literal], $lanes:literal lanes of $number:ty);
+        bits($bits:ty), in lanes($lane_bits:ty), exponent above $exponent:literal;
+        $($special:item)*
+    ) => {
+        vector_of_registers! {
+            $(#[$about])*
+            $name([$register; $registers], $lanes lanes of $number, for Baseline);
+            constant(number) => $register::splat(number);
+            load(numbers) => $register::new(*numbers.first_chunk().unwrap_or(&[0.0; $lanes]));
+            store(register, places) => places.copy_from_slice(register.as_array());
+            first(register) => register.as_array()[0];
+            plus(a, b) => a + b;
+            minus(a, b) => a - b;
+            times(a, b) => a * b;
+            over(a, b) => a / b;
+            times_plus(a, b, c) => a.mul_add(b, c);
+            greater_or_second(a, b) => a.simd_gt(b).bitselect(a, b);
+            zero_where_less(a, x, y) => x.simd_lt(y).bitselect($register::ZERO, a);
+            zero_where_equal(a, x, y) => x.simd_eq(y).bitselect($register::ZERO, a);
+            one_where_equal(x, y) => x.simd_eq(y).bitselect($register::ONE, $register::ZERO);
+            kept_in(a, lanes, b) => {
+                let mut kept = [0; $lanes];
+                for (lane, kept) in kept.iter_mut().enumerate() {
+                    *kept = if lanes >> lane & 1 == 1 { <$lane_bits>::MAX } else { 0 };
+                }
+                bytemuck::cast::<_, $register>(kept).bitselect(a, b)
+            };
+            lanes_at_least(a, b) => a.simd_ge(b).to_bitmask();
+            lanes_of_nan(a) => a.is_nan().to_bitmask();
+            power_of_two(a) => bytemuck::cast::<_, $register>(bytemuck::cast::<_, $bits>(a) << $exponent);
+            $($special)*
         }
-        bytemuck::cast::<_, f32x16>(kept).bitselect(a, b)
     };
-    lanes_at_least(a, b) => a.simd_ge(b).to_bitmask();
-    lanes_of_nan(a) => a.is_nan().to_bitmask();
-    power_of_two(a) => bytemuck::cast::<_, f32x16>(bytemuck::cast::<_, u32x16>(a) << 23u32);
+}
+
+vector_of_wide! {
+    /// Sixteen f32. SAFETY of all that is below: nothing about it is unsafe.
+    F32x16([f32x16; 1], 16 lanes of f32);
+    bits(u32x16), in lanes(u32), exponent above 23u32;
 
     type Sums = [f64; LANES];
 
@@ -64,32 +81,10 @@ vector_of_registers! {
     }
 }
 
-vector_of_registers! {
+vector_of_wide! {
     /// Sixteen f64. SAFETY of all that is below: nothing about it is unsafe.
-    F64x16([f64x8; 2], 8 lanes of f64, for Baseline);
-    constant(number) => f64x8::splat(number);
-    load(numbers) => f64x8::new(*numbers.first_chunk().unwrap_or(&[0.0; 8]));
-    store(register, places) => places.copy_from_slice(register.as_array());
-    first(register) => register.as_array()[0];
-    plus(a, b) => a + b;
-    minus(a, b) => a - b;
-    times(a, b) => a * b;
-    over(a, b) => a / b;
-    times_plus(a, b, c) => a.mul_add(b, c);
-    greater_or_second(a, b) => a.simd_gt(b).bitselect(a, b);
-    zero_where_less(a, x, y) => x.simd_lt(y).bitselect(f64x8::ZERO, a);
-    zero_where_equal(a, x, y) => x.simd_eq(y).bitselect(f64x8::ZERO, a);
-    one_where_equal(x, y) => x.simd_eq(y).bitselect(f64x8::ONE, f64x8::ZERO);
-    kept_in(a, lanes, b) => {
-        let mut kept = [0; 8];
-        for (lane, kept) in kept.iter_mut().enumerate() {
-            *kept = if lanes >> lane & 1 == 1 { u64::MAX } else { 0 };
-        }
-        bytemuck::cast::<_, f64x8>(kept).bitselect(a, b)
-    };
-    lanes_at_least(a, b) => a.simd_ge(b).to_bitmask();
-    lanes_of_nan(a) => a.is_nan().to_bitmask();
-    power_of_two(a) => bytemuck::cast::<_, f64x8>(bytemuck::cast::<_, u64x8>(a) << 52u32);
+    F64x16([f64x8; 2], 8 lanes of f64);
+    bits(u64x8), in lanes(u64), exponent above 52u32;
 
     compensated_sums!(Baseline);
     permuted_in_memory!();
