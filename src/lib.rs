@@ -124,6 +124,7 @@ mod encode;
 mod engine;
 mod error;
 mod gpu;
+mod held_device;
 mod inputs;
 mod kernels;
 mod memory_pass;

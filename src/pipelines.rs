@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::Op;
 use crate::assemble::{Dialect, Shader};
+use crate::gpu::scoped;
+use crate::held_device::Trouble;
 use crate::kernels::{Geometry, Role};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::pipeline_file::PipelineFile;
+use crate::{Op, Result};
 
 /// Pipelines by the text and the constants of their shader.
 pub(crate) struct Pipelines {
@@ -50,14 +52,23 @@ impl Pipelines {
         }
     }
 
-    /// The pipeline of `shader` on `device`.
-    pub(crate) fn of(&self, device: &wgpu::Device, shader: &Shader) -> Arc<Pipeline> {
+    /// The pipeline of `shader` on `device`. One that the device had no memory for is not kept.
+    pub(crate) fn of(
+        &self,
+        device: &wgpu::Device,
+        trouble: &Trouble,
+        shader: &Shader,
+    ) -> Result<Arc<Pipeline>> {
         let key = (shader.name(), shader.geometry);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(
-            (made.entry(key))
-                .or_insert_with(|| Arc::new(Pipeline::new(device, shader, self.checked, self.cache()))),
-        )
+        if let Some(pipeline) = made.get(&key) {
+            return Ok(Arc::clone(pipeline));
+        }
+        let (pipeline, reported) = scoped(device, trouble, || {
+            Ok(Arc::new(Pipeline::new(device, shader, self.checked, self.cache())))
+        });
+        let pipeline = reported.map_or(pipeline, Err)?;
+        Ok(Arc::clone(made.entry(key).or_insert(pipeline)))
     }
 
     /// What the device builds pipelines with, where that is kept on disk.

@@ -36,7 +36,7 @@ pub fn run(asked: &Devices) -> Outcome {
             Adapter { name, kind, backend, driver }
         })
         .collect();
-    let auto = device::open(&Device::Auto, Dtype::F32)?.identity;
+    let auto = device::open(&Device::Auto, Dtype::F32, device::TIMEOUT)?.identity;
     let found = Found { adapters, cpu: Cpu::new().name(), auto };
     let text = if asked.json { report::json_line(&found) } else { found.table() };
     print(text.as_bytes())
