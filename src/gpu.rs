@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::assemble::Shader;
+use crate::capabilities::dispatch_elements;
 use crate::held_device::{HeldDevice, PATIENCE, Trouble};
-use crate::kernels::exponential_check;
+use crate::kernels::{exponential_check, shuffle_check};
 use crate::pipelines::{Pipeline, Pipelines};
+use crate::plan::{Parameters, Stage};
 use crate::recycled::Recycled;
-use crate::transfer::{STREAM_BYTES, Workspace};
+use crate::transfer::{Check, STREAM_BYTES, Workspace};
 use crate::wait::Waiting;
 use crate::{AdapterKey, Capabilities, Error, Result, Tuning};
 
@@ -179,12 +181,16 @@ impl Gpu {
         let software = info.device_type == wgpu::DeviceType::Cpu;
         let capabilities = Capabilities {
             adapter: Some(AdapterKey::of(&info)),
+            dispatch_elements: dispatch_elements(info.device_type),
             ..Capabilities::of(&info.name, &device.limits(), subgroups, software)
         };
         // In a browser, where there is one thread, wgpu's types stay on it.
         #[cfg_attr(target_arch = "wasm32", expect(clippy::arc_with_non_send_sync))]
         let held = Arc::new(held);
-        let as_written = Gpu::with(held, info, capabilities.clone());
+        let as_reported = Gpu::with(held, info, capabilities.clone());
+        let lie = as_reported.shuffles_lie(waiting).await?;
+        let capabilities = capabilities.trusting_subgroups_unless(lie);
+        let as_written = if lie { as_reported.planning_with(capabilities.clone()) } else { as_reported };
         if as_written.exponential_error(waiting).await? <= exponential_check::TOLERATED {
             return Ok(as_written);
         }
@@ -242,10 +248,29 @@ impl Gpu {
         Gpu { shared }
     }
 
+    /// Whether lanes find others by shuffles than they should.
+    async fn shuffles_lie(&self, waiting: Waiting) -> Result<bool> {
+        let Some(geometry) = shuffle_check::geometry(self.capabilities()) else { return Ok(false) };
+        let words = shuffle_check::words(&geometry);
+        let mut answers = vec![[0u32; 4]; words.len()];
+        let stage = Stage { entry: &shuffle_check::ENTRY, geometry };
+        let check = Check { stage, groups: shuffle_check::PATTERNS, parameters: None };
+        self.run_check(&check, &words, bytemuck::cast_slice_mut(&mut answers), waiting).await?;
+        Ok(!shuffle_check::tells_the_truth(&words, geometry.lanes, &answers))
+    }
+
     /// The largest error of this device's exponential, in units of 2⁻²⁴, over the points of the check.
     async fn exponential_error(&self, waiting: Waiting) -> Result<f64> {
         let points = exponential_check::points();
-        let answers = self.check_exponential(&points, waiting).await?;
+        let mut answers = vec![[0u32; 2]; points.len()];
+        let geometry = exponential_check::geometry(self.capabilities());
+        let groups = (points.len() as u32).div_ceil(geometry.workgroup);
+        let parameters =
+            Parameters { slabs: points.len() as u32, grid_width: groups, ..Parameters::default() };
+        let stage = Stage { entry: &exponential_check::ENTRY, geometry };
+        let check = Check { stage, groups, parameters: Some(parameters) };
+        let words = bytemuck::cast_slice(&points);
+        self.run_check(&check, words, bytemuck::cast_slice_mut(&mut answers), waiting).await?;
         Ok(exponential_check::worst_error(&points, &answers))
     }
 

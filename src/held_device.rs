@@ -3,8 +3,10 @@
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::gpu::scoped;
@@ -125,6 +127,7 @@ impl HeldDevice {
     }
 
     /// How long a wait may take.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn patience(&self) -> Duration {
         Duration::from_nanos(self.patience.load(Ordering::Relaxed))
     }

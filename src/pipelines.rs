@@ -100,7 +100,7 @@ pub(crate) fn storage_bindings(shader: &Shader) -> Vec<u32> {
         }
         Role::Labels => return vec![binding::OPERAND, binding::TALLY],
         Role::RowValues => return vec![binding::ROW_VALUES, binding::TALLY],
-        Role::Copy | Role::Load => return vec![binding::LOGITS, binding::RESULT],
+        Role::Copy | Role::Load | Role::Shuffles => return vec![binding::LOGITS, binding::RESULT],
         Role::Fill => return vec![binding::RESULT],
         _ => {}
     }
@@ -139,7 +139,7 @@ impl Pipeline {
             count: None,
         };
         let mut entries = Vec::new();
-        if !shader.entry.role.moves_memory() {
+        if !shader.entry.role.stands_alone() {
             entries.push(entry(binding::PARAMETERS, wgpu::BufferBindingType::Uniform));
         }
         entries.extend(storage_bindings(shader).into_iter().map(|place| {

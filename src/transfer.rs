@@ -13,7 +13,6 @@ use crate::arrangement::Arrangement;
 use crate::cross_entropy::{ArrangedLoss, RowResults};
 use crate::encode::{Prepared, Ranges, Whole, bind_group, filled_buffer, uniform_buffer};
 use crate::inputs::Inputs;
-use crate::kernels::exponential_check;
 use crate::pipelines::binding;
 use crate::plan::{Job, Parameters, Stage};
 use crate::request::Arranged;
@@ -512,53 +511,60 @@ impl Gpu {
         Ok(())
     }
 
-    /// Runs the exponential check: a term and its power of two for every point.
-    pub(crate) async fn check_exponential(
+    /// Runs a check of the device: words in, as many bytes out as `answers` has.
+    pub(crate) async fn run_check(
         &self,
-        points: &[[f32; 2]],
+        check: &Check,
+        words: &[u32],
+        answers: &mut [u8],
         waiting: Waiting,
-    ) -> Result<Vec<[u32; 2]>> {
-        let mut answers = vec![[0f32; 2]; points.len()];
+    ) -> Result<()> {
         let result = self.guarded(|| {
             let device = self.device();
-            let geometry = exponential_check::geometry(self.capabilities());
-            let stage = Stage { entry: &exponential_check::ENTRY, geometry };
             let nothing = Rows::batch(0, 0)?;
             let job = Job::plain(Op::Softmax, Dtype::F32, &nothing, &nothing, &Options::default());
-            let shader = self.shader(&job, &stage, false);
-            let bytes: &[u8] = bytemuck::cast_slice(points);
+            let shader = self.shader(&job, &check.stage, false);
+            let label = check.stage.entry.name;
             let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-            let logits = filled_buffer(device, "exponential check", bytes, storage);
+            let logits = filled_buffer(device, label, bytemuck::cast_slice(words), storage);
             let result = device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("exponential check"),
-                size: bytes.len() as u64,
+                label: Some(label),
+                size: answers.len() as u64,
                 usage: storage,
                 mapped_at_creation: false,
             });
-            let groups = (points.len() as u32).div_ceil(geometry.workgroup);
-            let parameters =
-                Parameters { slabs: points.len() as u32, grid_width: groups, ..Parameters::default() };
-            let uniforms = uniform_buffer(device, &[parameters], size_of::<Parameters>() as u64);
-            crate::reach::check(&shader, &parameters, |_| bytes.len() as u64)?;
-            let pipeline = self.pipeline_of(&shader)?;
-            let buffers = vec![
-                (binding::PARAMETERS, uniforms.as_entire_buffer_binding()),
+            let mut buffers = vec![
                 (binding::LOGITS, logits.as_entire_buffer_binding()),
                 (binding::RESULT, result.as_entire_buffer_binding()),
             ];
-            let bindings = bind_group(device, "exponential check", &pipeline, buffers);
+            let uniforms = check
+                .parameters
+                .map(|parameters| uniform_buffer(device, &[parameters], size_of::<Parameters>() as u64));
+            if let (Some(uniforms), Some(parameters)) = (&uniforms, &check.parameters) {
+                crate::reach::check(&shader, parameters, |_| answers.len() as u64)?;
+                buffers.push((binding::PARAMETERS, uniforms.as_entire_buffer_binding()));
+            }
+            let pipeline = self.pipeline_of(&shader)?;
+            let bindings = bind_group(device, label, &pipeline, buffers);
             let mut encoder = device.create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
             pass.set_pipeline(&pipeline.pipeline);
             pass.set_bind_group(0, &bindings, &[]);
-            pass.dispatch_workgroups(groups, 1, 1);
+            pass.dispatch_workgroups(check.groups, 1, 1);
             drop(pass);
             self.queue().submit([encoder.finish()]);
             Ok(result)
         })?;
-        self.read_buffer(&result, 0, bytemuck::cast_slice_mut(&mut answers), waiting).await?;
-        Ok(bytemuck::cast_vec(answers))
+        self.read_buffer(&result, 0, answers, waiting).await
     }
+}
+
+/// What a context asks of its device before it is trusted. Without parameters, a lane takes a word and leaves a vector
+/// of four.
+pub(crate) struct Check {
+    pub(crate) stage: Stage,
+    pub(crate) groups: u32,
+    pub(crate) parameters: Option<Parameters>,
 }
 
 /// Puts the values of a window where they belong in the whole result.

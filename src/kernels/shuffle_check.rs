@@ -36,9 +36,7 @@ pub(crate) fn words(geometry: &Geometry) -> Vec<u32> {
         2 => (lane + 1).wrapping_mul(0x9e37_79b9).rotate_left(lane % 32),
         _ => 1 << (8 * (lane % 4)),
     };
-    (0..PATTERNS)
-        .flat_map(|number| (0..geometry.workgroup).map(move |lane| pattern(number, lane)))
-        .collect()
+    (0..PATTERNS).flat_map(|number| (0..geometry.workgroup).map(move |lane| pattern(number, lane))).collect()
 }
 
 /// Whether all lanes have found the maximum and the sum of their group, either way.
