@@ -342,7 +342,8 @@ impl Gpu {
     /// Lets every wait for the device take at most so long: 30 seconds unless something else is said. It goes for
     /// all contexts on the device.
     ///
-    /// A wait that takes longer ends in [`Error::Timeout`], and so does every later call: nothing is known of what
+    /// A wait is for all that was submitted to the device before, by whomever: where many threads share one that is
+    /// slow, it takes long by right. One that takes longer ends in [`Error::Timeout`], and so does every later call: nothing is known of what
     /// the device still does, so that its memory cannot be used again. The device is not closed either when the last
     /// context on it is dropped, which would wait without a limit; it stays until the process ends. A new [`Gpu`]
     /// may well work. In a browser there is no limit but the browser's own, which ends in [`Error::DeviceLost`].
