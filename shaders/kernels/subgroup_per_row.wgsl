@@ -13,7 +13,5 @@ fn subgroup_per_row(
     let walk = walk_of_lane(lane, LANES, 0u, select(0u, parameters.classes, inside));
 
     let row = row_statistics(walk, lane);
-    if inside {
-        write_lane(walk, lane, 0u, parameters.classes, true, finish(row));
-    }
+    write_group(walk, invocation, slab - invocation / LANES, inside, finish(row));
 }

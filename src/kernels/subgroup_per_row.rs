@@ -11,7 +11,10 @@
 //!   logits are read a second time, from the cache, by the lane that stores its word, where quads do not lie at
 //!   multiples of four.
 
-use super::{Entry, Geometry, MOST_TURNS, Meeting, QUAD, Role, held, per_lane, workgroup_up_to};
+use super::{
+    Entry, Geometry, MOST_TURNS, Meeting, QUAD, Role, held_by_software, held_by_subgroup, per_lane,
+    workgroup_up_to,
+};
 use crate::Capabilities;
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -22,11 +25,12 @@ pub(crate) const ENTRY: Entry = Entry {
 
 /// The longest row that this kernel is chosen for.
 ///
-/// A software adapter has no use for more lanes than one subgroup, and pays dearly for every barrier.
+/// A software adapter has no use for more lanes than one subgroup, and pays dearly for every barrier: it takes all rows
+/// that the lanes can hold.
 pub(crate) fn longest(capabilities: &Capabilities) -> u64 {
-    let lanes = u64::from(capabilities.subgroup_lanes.unwrap_or(0));
+    let lanes = capabilities.subgroup_lanes.unwrap_or(0);
     let quads = 8;
-    if capabilities.software { 16_384.min(lanes * 2048) } else { lanes * quads * QUAD }
+    if capabilities.software { held_by_software(lanes) } else { u64::from(lanes) * quads * QUAD }
 }
 
 pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Result<Geometry, String> {
@@ -35,20 +39,25 @@ pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Result<Geom
     };
     let wanted = classes.div_ceil(QUAD).clamp(1, u64::from(subgroup)) as u32;
     let most = wanted.next_power_of_two();
-    let lanes = if capabilities.software { busiest(classes, most) } else { most };
+    let lanes = if capabilities.software { busiest(classes, most, capabilities) } else { most };
     let per_lane = per_lane(classes, lanes);
     if per_lane * 3 + per_lane / 16 > MOST_TURNS {
         return Err(format!("{classes} classes are too many for the {lanes} lanes of a subgroup"));
     }
     let workgroup = workgroup_up_to(256, capabilities).max(lanes);
-    Ok(Geometry { workgroup, lanes, held: held(classes, lanes), meeting: Meeting::Subgroup })
+    Ok(Geometry {
+        workgroup,
+        lanes,
+        held: held_by_subgroup(classes, lanes, capabilities),
+        meeting: Meeting::Subgroup,
+    })
 }
 
 /// Of the numbers of lanes up to `most`, that which leaves the fewest of them idle, the larger one of two. Where
 /// memory is waited for, idle lanes cost little and whole rows are stored best; a software adapter computes
 /// for each of them.
-fn busiest(classes: u64, most: u32) -> u32 {
-    let quads = |lanes: u32| held(classes, lanes).map(|held| held * lanes);
+fn busiest(classes: u64, most: u32, capabilities: &Capabilities) -> u32 {
+    let quads = |lanes: u32| held_by_subgroup(classes, lanes, capabilities).map(|held| held * lanes);
     (0..=most.ilog2())
         .rev()
         .map(|log| 1 << log)
