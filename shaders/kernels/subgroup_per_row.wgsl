@@ -1,5 +1,6 @@
 // Short rows: LANES neighbouring lanes of one subgroup take a row, several rows fill a workgroup.
-// They meet in shuffles alone, so rows past the end keep their lanes in step and only skip the stores.
+// They meet in shuffles alone, or in a barrier before their stores, so rows past the end keep their lanes in step
+// and only skip the stores.
 
 @compute @workgroup_size(WORKGROUP)
 fn subgroup_per_row(
