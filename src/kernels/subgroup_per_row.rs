@@ -14,7 +14,7 @@
 //!   adapter.
 
 use super::{
-    Entry, Geometry, MOST_TURNS, Meeting, QUAD, Role, held_by_software, held_by_subgroup, per_lane,
+    Entry, Geometry, MOST_TURNS, Meeting, QUAD, Role, held, held_by_software, held_by_subgroup, per_lane,
     workgroup_up_to,
 };
 use crate::Capabilities;
@@ -41,7 +41,7 @@ pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Result<Geom
     };
     let wanted = classes.div_ceil(QUAD).clamp(1, u64::from(subgroup)) as u32;
     let most = wanted.next_power_of_two();
-    let lanes = if capabilities.software { busiest(classes, most, capabilities) } else { most };
+    let lanes = if capabilities.software { busiest(classes, most) } else { most };
     let per_lane = per_lane(classes, lanes);
     if per_lane * 3 + per_lane / 16 > MOST_TURNS {
         return Err(format!("{classes} classes are too many for the {lanes} lanes of a subgroup"));
@@ -58,8 +58,8 @@ pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Result<Geom
 /// Of the numbers of lanes up to `most`, that which leaves the fewest of them idle, the larger one of two. Where
 /// memory is waited for, idle lanes cost little and whole rows are stored best; a software adapter computes
 /// for each of them.
-fn busiest(classes: u64, most: u32, capabilities: &Capabilities) -> u32 {
-    let quads = |lanes: u32| held_by_subgroup(classes, lanes, capabilities).map(|held| held * lanes);
+fn busiest(classes: u64, most: u32) -> u32 {
+    let quads = |lanes: u32| held(classes, lanes).map(|held| held * lanes);
     (0..=most.ilog2())
         .rev()
         .map(|log| 1 << log)
