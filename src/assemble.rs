@@ -5,7 +5,7 @@
 //! the logits, the operand and the result go, and the directive `enable subgroups;`, which browsers demand
 //! and naga refuses.
 
-use crate::kernels::{Entry, Geometry, Meeting, Role};
+use crate::kernels::{Entry, Geometry, Meeting, Role, subgroup_per_row};
 use crate::{Dtype, Given, Op, Output, Precision};
 
 /// The types of the elements that an operation reads and writes.
@@ -62,6 +62,8 @@ pub(crate) struct Shader {
     pub(crate) in_place: bool,
     /// Whether all that it reads and writes of a row, but for values of rows, consists of aligned quads.
     pub(crate) quads: bool,
+    /// Whether lanes that are neighbours store neighbouring words where rows do not consist of quads.
+    pub(crate) side_by_side: bool,
     /// How logits are adjusted, if they are.
     pub(crate) adjusted: Option<Adjusted>,
     /// Whether a loss's classes have weights.
@@ -406,7 +408,12 @@ impl Shader {
             Output::PerElement if self.dtypes.result.bytes() == 2 && !self.quads => {
                 parts.push(part!("shared/output_per_element_shared_words.wgsl"));
             }
+            Output::PerElement if self.stores_side_by_side() => parts.extend([
+                part!("shared/finished.wgsl"),
+                part!("shared/output_per_element_side_by_side.wgsl"),
+            ]),
             Output::PerElement => parts.extend([
+                part!("shared/finished.wgsl"),
                 part!("shared/output_per_element.wgsl"),
                 self.quads_as(part!("shared/results_in_quads.wgsl"), part!("shared/results_in_words.wgsl")),
             ]),
@@ -417,7 +424,21 @@ impl Shader {
                 self.quads_as(part!("shared/pairs_in_quads.wgsl"), part!("shared/pairs_in_words.wgsl")),
             ),
         }
+        if self.entry.name == subgroup_per_row::ENTRY.name {
+            parts.push(match self.stores_side_by_side() {
+                true => part!("shared/rows_side_by_side.wgsl"),
+                false => part!("shared/rows_by_their_lanes.wgsl"),
+            });
+        }
         parts
+    }
+
+    /// Whether the lanes of a workgroup store the results of rows that do not lie at quads side by side: not where a word
+    /// is two results, nor over logits.
+    fn stores_side_by_side(&self) -> bool {
+        let words = self.dtypes.result.bytes() == 4 && self.op.output() == Output::PerElement;
+        let meet = self.entry.role != Role::Statistics && self.geometry.meeting != Meeting::Alone;
+        self.side_by_side && words && meet && !self.quads && !self.in_place
     }
 
     /// The values of the shader's `override` constants.
@@ -476,8 +497,13 @@ impl Shader {
             (self.hide_intermediates && self.precision == Precision::Accurate, Some("hidden".to_string())),
             (self.in_place, Some("in_place".to_string())),
             (self.quads, Some("quads".to_string())),
+            (self.stores_side_by_side(), Some("side_by_side".to_string())),
             (true, held.map(|held| format!("held_{held}"))),
             (matches!(self.geometry.meeting, Meeting::Workgroup), Some("workgroup_memory".to_string())),
+            (
+                self.geometry.meeting == Meeting::Subgroup && self.entry.name != subgroup_per_row::ENTRY.name,
+                Some("subgroup_shuffles".to_string()),
+            ),
             (
                 matches!(self.geometry.meeting, Meeting::WorkgroupBySubgroups { .. }),
                 Some("shuffles".to_string()),
@@ -556,6 +582,7 @@ fn every_shader() -> Vec<Shader> {
                 geometry,
                 in_place: false,
                 quads: false,
+                side_by_side: false,
                 adjusted: None,
                 class_weights: false,
                 row_values: op.is_loss(),
@@ -656,6 +683,8 @@ fn variants(plain: &Shader) -> Vec<Shader> {
         });
         variants.extend(quads.map(|shader| Shader { quads: true, ..*shader }).collect::<Vec<_>>());
     }
+    let side_by_side = variants.iter().map(|shader| Shader { side_by_side: true, ..*shader });
+    variants.extend(side_by_side.filter(Shader::stores_side_by_side).collect::<Vec<_>>());
     if Sums::of(plain.op) == Sums::Weighted {
         // A weight of 0 masks its class.
         variants.retain(|shader| shader.adjusted.is_some());

@@ -35,6 +35,10 @@ pub struct Capabilities {
     pub subgroups_lie: bool,
     /// Whether the adapter computes on the CPU.
     pub software: bool,
+    /// Whether the host writes into the very buffers that shaders read, and reads those that they write, where the
+    /// one-call functions send and bring home: on integrated and software adapters, whose memory is the host's, and only
+    /// on devices that a context has made itself.
+    pub maps_buffers: bool,
     /// Whether the device's compiler has to be kept from rearranging the exponential.
     pub hide_intermediates: bool,
     /// Whether shaders keep the driver's checks of indices, loops and divisions, which they do not need: for
@@ -89,6 +93,7 @@ impl Capabilities {
             subgroup_lanes: subgroup_lanes.filter(|lanes| lanes.is_power_of_two()),
             subgroups_lie: false,
             software,
+            maps_buffers: false,
             hide_intermediates: false,
             checked_shaders: false,
             adapter: None,

@@ -418,6 +418,7 @@ impl Gpu {
             geometry: stage.geometry,
             in_place,
             quads: false,
+            side_by_side: !self.capabilities().software,
             adjusted: job.adjusted(),
             class_weights: job.class_weights,
             row_values: job.row_values,

@@ -124,12 +124,18 @@ impl Gpu {
         if !adapter.get_downlevel_capabilities().flags.contains(compute) {
             return Err(refused("it has no compute shaders".into()));
         }
+        // Elsewhere, what the host can write lies across a bus from the shaders.
+        let shares_memory =
+            matches!(info.device_type, wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Cpu);
+        let mapping =
+            if shares_memory { wgpu::Features::MAPPABLE_PRIMARY_BUFFERS } else { wgpu::Features::empty() };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpu-softmax"),
             required_features: adapter.features()
                 & (wgpu::Features::SUBGROUP
                     | wgpu::Features::TIMESTAMP_QUERY
-                    | wgpu::Features::PIPELINE_CACHE),
+                    | wgpu::Features::PIPELINE_CACHE
+                    | mapping),
             required_limits: adapter.limits(),
             ..Default::default()
         };
@@ -151,7 +157,11 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error| uncaptured.report(from_wgpu(error))));
         let held = HeldDevice::new(device, queue, trouble, true)?;
         held.set_patience(patience);
-        Gpu::over(held, waiting).await
+        let mut gpu = Gpu::over(held, waiting).await?;
+        if gpu.device().features().contains(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS) {
+            gpu = gpu.planning_with(Capabilities { maps_buffers: true, ..gpu.capabilities().clone() });
+        }
+        Ok(gpu)
     }
 
     /// The caller's own device: its limits and features are worked with as they are, its error handlers

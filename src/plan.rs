@@ -751,6 +751,14 @@ fn choose(job: &Job, capabilities: &Capabilities) -> (Kernel, String) {
             Kernel::LanePerColumn,
             format!("the device has no subgroups, and {classes} classes are too few to share among lanes"),
         )
+    } else if capabilities.software && capabilities.subgroup_lanes.is_some() {
+        (
+            Kernel::SplitRow,
+            format!(
+                "{classes} classes are more than the {by_subgroups} that a subgroup keeps, and a software adapter runs \
+                 subgroups fastest, so chunks are summarised first"
+            ),
+        )
     } else if classes <= by_workgroup {
         (
             Kernel::WorkgroupPerRow,
@@ -822,7 +830,7 @@ fn lay_out(job: &Job, kernel: Kernel, capabilities: &Capabilities) -> Result<(Ve
                 Stage { entry: &split_row_statistics::ENTRY, geometry },
                 Stage { entry: &split_row_write::ENTRY, geometry: Geometry { held: None, ..geometry } },
             ];
-            Ok((stages, split_row_statistics::chunk(classes)))
+            Ok((stages, split_row_statistics::chunk(classes, capabilities)))
         }
         Kernel::SplitRow => {
             let geometry = Geometry { held: None, ..lane_per_column::geometry(classes, capabilities) };

@@ -5,6 +5,9 @@
 //!
 //! Two windows are under way at a time: while the device computes one, the host takes home the one before and
 //! writes the one after.
+//!
+//! Where a device shares its memory with the host (`Capabilities::maps_buffers`), there is no staging memory: the host
+//! writes into the buffers that shaders read, and reads those that they write.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -125,7 +128,7 @@ pub(crate) fn in_words(bytes: u64) -> u64 {
 /// Device memory that calls leave for the next one.
 #[derive(Default)]
 pub(crate) struct Workspace {
-    /// Mapped between calls.
+    /// Mapped between calls; where there is no staging memory, so are the inputs.
     upload: Option<wgpu::Buffer>,
     inputs: [Option<wgpu::Buffer>; 7],
     result: Option<wgpu::Buffer>,
@@ -404,10 +407,9 @@ impl Gpu {
             |workspace: &mut Workspace, window: &Window, part: &Operation, progress: &mut Progress| {
                 let clock = Clock::start();
                 let elements = part.job.result.elements() as usize;
-                workspace.drain(part.download_bytes(), |bytes| {
+                workspace.drain(self, part, |bytes, row_values| {
                     if let Some(rows) = row_results.as_deref_mut() {
-                        let first = part.result_bytes().next_multiple_of(8) as usize;
-                        inputs.take_row_values(window, bytemuck::cast_slice(&bytes[first..]), rows);
+                        inputs.take_row_values(window, bytemuck::cast_slice(row_values), rows);
                     }
                     let Some(result) = result.as_deref_mut() else { return };
                     let values: &[R] = bytemuck::cast_slice(&bytes[..elements * size_of::<R>()]);
@@ -452,7 +454,7 @@ impl Gpu {
                 let part = inputs.part(window, window.rows(rows.classes())?);
                 workspace.prepare(self, &part, budget / most as u64)?;
                 let clock = Clock::start();
-                workspace.fill(&part, |input, write| inputs.gather(input, window, write))?;
+                workspace.fill(self, &part, |input, write| inputs.gather(input, window, write))?;
                 progress.upload += clock.elapsed();
                 let clock = Clock::start();
                 let mapping = workspace.submit(self, &part, waiting)?;
@@ -504,7 +506,9 @@ impl Gpu {
             let mapping = self.map(submission, download, waiting);
             self.mapped(mapping).await?;
             let length = piece.len();
-            workspace.drain(bytes, |values| piece.copy_from_slice(&values[skipped..skipped + length]))?;
+            read(&workspace.download, bytes, |values| {
+                piece.copy_from_slice(&values[skipped..skipped + length])
+            })?;
             (start, skipped, rest) = (start + bytes, 0, later);
         }
         self.return_workspace(workspace);
@@ -595,6 +599,10 @@ fn take_results<R: Element>(
 const UPLOAD: wgpu::BufferUsages = wgpu::BufferUsages::MAP_WRITE.union(wgpu::BufferUsages::COPY_SRC);
 const INPUT: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST);
 const RESULT: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC);
+/// What shaders read and the host writes.
+const WRITTEN_BY_HOST: wgpu::BufferUsages = INPUT.union(wgpu::BufferUsages::MAP_WRITE);
+/// What shaders write and the host reads.
+const READ_BY_HOST: wgpu::BufferUsages = RESULT.union(wgpu::BufferUsages::MAP_READ);
 const DOWNLOAD: wgpu::BufferUsages = wgpu::BufferUsages::MAP_READ.union(wgpu::BufferUsages::COPY_DST);
 
 /// The buffer in `slot`, made anew where there is none of at least `bytes`.
@@ -627,15 +635,16 @@ impl Workspace {
     }
 
     /// Whether every buffer that a window needs is there.
-    fn has_room_for(&self, part: &Operation) -> bool {
+    fn has_room_for(&self, part: &Operation, gpu: &Gpu) -> bool {
+        let staged = |bytes| if gpu.capabilities().maps_buffers { 0 } else { bytes };
         let fits = |buffer: &Option<wgpu::Buffer>, bytes| {
             bytes == 0 || buffer.as_ref().is_some_and(|buffer| buffer.size() >= bytes)
         };
         let others = [
             (&self.result, part.result_bytes()),
             (&self.row_values, part.row_values_bytes),
-            (&self.upload, part.upload_bytes()),
-            (&self.download, part.download_bytes()),
+            (&self.upload, staged(part.upload_bytes())),
+            (&self.download, staged(part.download_bytes())),
         ];
         self.inputs.iter().zip(part.input_bytes).chain(others).all(|(buffer, bytes)| fits(buffer, bytes))
     }
@@ -643,7 +652,7 @@ impl Workspace {
     /// Makes what a window needs and is not there yet. Where that might come to more than `bytes` together with
     /// what other windows have needed, theirs has to go.
     fn prepare(&mut self, gpu: &Gpu, part: &Operation, bytes: u64) -> Result<()> {
-        if !self.has_room_for(part) {
+        if !self.has_room_for(part, gpu) {
             // What was prepared holds on to buffers that are about to be replaced.
             self.operations.clear();
             if self.bytes().saturating_add(part.travelling_bytes()) > bytes {
@@ -656,19 +665,23 @@ impl Workspace {
         }
         // Where this fails, the caller drops the workspace: nothing invalid is left to the next call.
         let prepared = gpu.guarded(|| {
-            usable(&mut self.upload, gpu, "upload", UPLOAD, part.upload_bytes(), true);
-            usable(&mut self.download, gpu, "download", DOWNLOAD, part.download_bytes(), false);
+            let mapped = gpu.capabilities().maps_buffers;
+            if !mapped {
+                usable(&mut self.upload, gpu, "upload", UPLOAD, part.upload_bytes(), true);
+                usable(&mut self.download, gpu, "download", DOWNLOAD, part.download_bytes(), false);
+            }
+            let (input, output) = if mapped { (WRITTEN_BY_HOST, READ_BY_HOST) } else { (INPUT, RESULT) };
             for (slot, bytes) in self.inputs.iter_mut().zip(part.input_bytes) {
                 if bytes > 0 {
-                    usable(slot, gpu, "input", INPUT, bytes, false);
+                    usable(slot, gpu, "input", input, bytes, mapped);
                 }
             }
             let result_bytes = part.result_bytes();
             if result_bytes > 0 {
-                usable(&mut self.result, gpu, "result", RESULT, result_bytes, false);
+                usable(&mut self.result, gpu, "result", output, result_bytes, false);
             }
             if part.row_values_bytes > 0 {
-                usable(&mut self.row_values, gpu, "values of rows", RESULT, part.row_values_bytes, false);
+                usable(&mut self.row_values, gpu, "values of rows", output, part.row_values_bytes, false);
             }
             let input = |input: Input| {
                 let bytes = part.input_bytes[input as usize];
@@ -704,45 +717,59 @@ impl Workspace {
         self.operations.iter().find(|(operation, _)| operation == part).map(|(_, prepared)| prepared)
     }
 
-    /// Lets `give` write each input into the upload buffer, piece after piece.
-    fn fill(&mut self, part: &Operation, mut give: impl FnMut(Input, &mut dyn FnMut(&[u8]))) -> Result<()> {
-        let upload = self.upload.as_ref().ok_or_else(missing)?;
-        {
-            let mut view = upload.slice(..part.upload_bytes()).get_mapped_range_mut().map_err(unmapped)?;
-            for (input, start) in Input::ALL.into_iter().zip(part.sections()) {
-                if part.input_bytes[input as usize] == 0 {
-                    continue;
-                }
-                let mut filled = start as usize;
-                give(input, &mut |piece| {
-                    view.slice(filled..filled + piece.len()).copy_from_slice(piece);
-                    filled += piece.len();
-                });
+    /// Lets `give` write each input, piece after piece, into the upload buffer or straight to where shaders read it.
+    fn fill(
+        &mut self,
+        gpu: &Gpu,
+        part: &Operation,
+        mut give: impl FnMut(Input, &mut dyn FnMut(&[u8])),
+    ) -> Result<()> {
+        let sent = || Input::ALL.into_iter().filter(|input| part.input_bytes[*input as usize] > 0);
+        let mut write = |buffer: &wgpu::Buffer, input: Input, start: u64| {
+            let range = start..start + part.input_bytes[input as usize];
+            let mut view = buffer.slice(range).get_mapped_range_mut().map_err(unmapped)?;
+            let mut filled = 0;
+            give(input, &mut |piece| {
+                view.slice(filled..filled + piece.len()).copy_from_slice(piece);
+                filled += piece.len();
+            });
+            Ok(())
+        };
+        if gpu.capabilities().maps_buffers {
+            for input in sent() {
+                let buffer = self.inputs[input as usize].as_ref().ok_or_else(missing)?;
+                write(buffer, input, 0)?;
             }
+            return Ok(());
+        }
+        let (upload, starts) = (self.upload.as_ref().ok_or_else(missing)?, part.sections());
+        for input in sent() {
+            write(upload, input, starts[input as usize])?;
         }
         Ok(())
     }
 
-    /// Submits the window. Once what this returns is mapped, its result can be read and the next upload written.
+    /// Hands what was written to the device, and submits the window. Once what this returns is mapped, its result can be read and the next upload written.
     fn submit(&mut self, gpu: &Gpu, part: &Operation, waiting: Waiting) -> Result<Mapping> {
         let submission = gpu.guarded(|| {
             let prepared = self.prepared(part).ok_or_else(missing)?;
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            if gpu.capabilities().maps_buffers {
+                let inputs = self.inputs.iter().zip(part.input_bytes).filter(|(_, bytes)| *bytes > 0);
+                inputs.filter_map(|(buffer, _)| buffer.as_ref()).for_each(wgpu::Buffer::unmap);
+                prepared.record(&mut encoder);
+                return Ok(gpu.queue().submit([encoder.finish()]));
+            }
             let (Some(upload), Some(download)) = (&self.upload, &self.download) else {
                 return Err(missing());
             };
             upload.unmap();
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
             let sections = self.inputs.iter().zip(part.input_bytes).zip(part.sections());
             for ((input, bytes), start) in sections.filter(|((_, bytes), _)| *bytes > 0) {
                 encoder.copy_buffer_to_buffer(upload, start, input.as_ref().ok_or_else(missing)?, 0, bytes);
             }
             prepared.record(&mut encoder);
-            let result_bytes = part.result_bytes();
-            let outputs = [
-                (&self.result, result_bytes, 0),
-                (&self.row_values, part.row_values_bytes, result_bytes.next_multiple_of(8)),
-            ];
-            for (output, bytes, start) in outputs.into_iter().filter(|(_, bytes, _)| *bytes > 0) {
+            for (output, bytes, start) in self.outputs(part).into_iter().filter(|(_, bytes, _)| *bytes > 0) {
                 encoder.copy_buffer_to_buffer(
                     output.as_ref().ok_or_else(missing)?,
                     0,
@@ -753,21 +780,61 @@ impl Workspace {
             }
             Ok(gpu.queue().submit([encoder.finish()]))
         })?;
-        let buffers = [(&self.upload, wgpu::MapMode::Write), (&self.download, wgpu::MapMode::Read)];
+        let mut buffers = Vec::with_capacity(2);
+        if gpu.capabilities().maps_buffers {
+            let inputs = self.inputs.iter().zip(part.input_bytes).filter(|(_, bytes)| *bytes > 0);
+            let outputs = self.outputs(part).into_iter().filter(|(_, bytes, _)| *bytes > 0);
+            buffers.extend(inputs.map(|(buffer, _)| (buffer, wgpu::MapMode::Write)));
+            buffers.extend(outputs.map(|(buffer, _, _)| (buffer, wgpu::MapMode::Read)));
+        } else {
+            buffers.extend([(&self.upload, wgpu::MapMode::Write), (&self.download, wgpu::MapMode::Read)]);
+        }
         let buffers = buffers.into_iter().filter_map(|(buffer, mode)| Some((buffer.clone()?, mode)));
         Ok(gpu.map(submission, buffers, waiting))
     }
 
-    /// Lets `take` read `bytes` of the download buffer.
-    fn drain(&mut self, bytes: u64, take: impl FnOnce(&[u8])) -> Result<()> {
-        let download = self.download.as_ref().ok_or_else(missing)?;
-        {
-            let view = download.slice(..bytes).get_mapped_range().map_err(unmapped)?;
-            take(&view);
+    /// What a window leaves: the buffer, its bytes, and where they start in the staging buffer.
+    fn outputs(&self, part: &Operation) -> [(&Option<wgpu::Buffer>, u64, u64); 2] {
+        let result_bytes = part.result_bytes();
+        [
+            (&self.result, result_bytes, 0),
+            (&self.row_values, part.row_values_bytes, result_bytes.next_multiple_of(8)),
+        ]
+    }
+
+    /// Lets `take` read the results of a window, and the values of its rows.
+    fn drain(&mut self, gpu: &Gpu, part: &Operation, take: impl FnOnce(&[u8], &[u8])) -> Result<()> {
+        if !gpu.capabilities().maps_buffers {
+            let first = part.result_bytes().next_multiple_of(8) as usize;
+            return read(&self.download, part.download_bytes(), |bytes| {
+                take(&bytes[..part.result_bytes() as usize], &bytes[first..]);
+            });
         }
-        download.unmap();
+        let mut views = Vec::with_capacity(2);
+        for (buffer, bytes, _) in self.outputs(part) {
+            views.push(match buffer.as_ref().filter(|_| bytes > 0) {
+                Some(buffer) => Some(buffer.slice(..bytes).get_mapped_range().map_err(unmapped)?),
+                None => None,
+            });
+        }
+        let bytes = |view: usize| views[view].as_deref().unwrap_or(&[]);
+        take(bytes(0), bytes(1));
+        drop(views);
+        for (buffer, bytes, _) in self.outputs(part) {
+            if let Some(buffer) = buffer.as_ref().filter(|_| bytes > 0) {
+                buffer.unmap();
+            }
+        }
         Ok(())
     }
+}
+
+/// Lets `take` read the first `bytes` of a mapped buffer, and gives it back to the device.
+fn read(buffer: &Option<wgpu::Buffer>, bytes: u64, take: impl FnOnce(&[u8])) -> Result<()> {
+    let buffer = buffer.as_ref().ok_or_else(missing)?;
+    take(&buffer.slice(..bytes).get_mapped_range().map_err(unmapped)?);
+    buffer.unmap();
+    Ok(())
 }
 
 fn missing() -> Error {

@@ -42,7 +42,7 @@ fn the_kernel_goes_by_the_length_of_the_row() {
             graphics_card(),
             [SubgroupPerRow, SubgroupPerRow, WorkgroupPerRow, WorkgroupPerRow, WorkgroupPerRow],
         ),
-        (software(), [SubgroupPerRow, SubgroupPerRow, SubgroupPerRow, SubgroupPerRow, SplitRow]),
+        (software(), [SubgroupPerRow, SubgroupPerRow, SplitRow, SplitRow, SplitRow]),
         (without_subgroups(), [LanePerColumn, WorkgroupPerRow, WorkgroupPerRow, WorkgroupPerRow, SplitRow]),
     ] {
         assert_eq!(kernel(32_769, &capabilities), SplitRow);

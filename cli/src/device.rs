@@ -1,5 +1,6 @@
 //! Opening the device that was asked for, with the reason in words.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -34,6 +35,22 @@ pub struct Identity {
 }
 
 impl Chosen {
+    /// Lets the GPU build its pipelines with the help of a file, where one is named.
+    pub fn keep_pipelines(&self, file: Option<&Path>) {
+        if let (Some(gpu), Some(file)) = (self.engine.gpu(), file) {
+            gpu.keep_pipelines_in(file);
+        }
+    }
+
+    /// Writes to the file what the GPU has built since.
+    ///
+    /// # Errors
+    /// What the file system has against it.
+    pub fn save_pipelines(&self, file: Option<&Path>) -> Outcome {
+        let (Some(gpu), Some(file)) = (self.engine.gpu(), file) else { return Ok(()) };
+        gpu.save_pipelines().map(drop).map_err(|error| Failure::writing(&shown(file), &error))
+    }
+
     /// The same device with the table that was measured on it, for elements of type `dtype`.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 // Short rows: LANES neighbouring lanes of one subgroup take a row, several rows fill a workgroup.
-// They meet in shuffles alone, so rows past the end keep their lanes in step and only skip the stores.
+// They meet in shuffles alone, or in a barrier before their stores, so rows past the end keep their lanes in step
+// and only skip the stores.
 
 @compute @workgroup_size(WORKGROUP)
 fn subgroup_per_row(
@@ -13,7 +14,5 @@ fn subgroup_per_row(
     let walk = walk_of_lane(lane, LANES, 0u, select(0u, parameters.classes, inside));
 
     let row = row_statistics(walk, lane);
-    if inside {
-        write_lane(walk, lane, 0u, parameters.classes, true, finish(row));
-    }
+    write_group(walk, invocation, slab - invocation / LANES, inside, finish(row));
 }

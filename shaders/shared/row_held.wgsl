@@ -38,6 +38,11 @@ fn turns(walk: Walk) -> u32 {
     return HELD;
 }
 
+// Those of the lane that has most of so many classes, or more.
+fn turns_of_row(classes: u32) -> u32 {
+    return HELD;
+}
+
 fn taken(walk: Walk, turn: u32) -> vec4<u32> {
     return held[turn];
 }

@@ -39,6 +39,10 @@ fn turns(walk: Walk) -> u32 {
     return walk.count;
 }
 
+fn turns_of_row(classes: u32) -> u32 {
+    return (classes + 4u * LANES - 1u) / (4u * LANES);
+}
+
 fn taken(walk: Walk, turn: u32) -> vec4<u32> {
     return logits_from(class_at(walk, turn), walk.end);
 }

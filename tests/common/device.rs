@@ -51,14 +51,23 @@ pub fn gpu() -> Option<&'static Gpu> {
     GPU.get_or_init(|| or_skip(Gpu::new_blocking().ok()).map(patient)).as_ref()
 }
 
-/// The same adapter, without subgroup operations and with no more than WebGPU's default limits.
+/// The same adapter, without subgroup operations and with no more than WebGPU's default limits; planned for as if it
+/// were no software adapter.
 pub fn plain_gpu() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
     GPU.get_or_init(|| {
         let adapter = gpu()?.info().name.clone();
-        or_skip(device(&adapter, wgpu::Features::empty(), wgpu::Limits::default())).map(patient)
+        let plain = or_skip(device(&adapter, wgpu::Features::empty(), wgpu::Limits::default()))?;
+        Some(as_hardware(&patient(plain)))
     })
     .as_ref()
+}
+
+/// A context that plans as if the adapter did not compute on the CPU.
+pub fn as_hardware(gpu: &Gpu) -> Gpu {
+    let mut capabilities = gpu.capabilities().clone();
+    capabilities.software = false;
+    gpu.planning_with(capabilities)
 }
 
 /// A device of the caller's own making, borrowed by a context.

@@ -1,5 +1,7 @@
 //! What `run` is told, and which of it goes together.
 
+use std::path::PathBuf;
+
 use clap::error::ErrorKind;
 use clap::{Args as Arguments, ValueHint};
 use wgpu_softmax::{Axes, Dtype, FullyMasked, Op, Operand, Reduction};
@@ -62,6 +64,11 @@ pub struct Run {
     /// Print the summary's facts as one JSON object (to standard error where a result goes to standard output).
     #[arg(long)]
     pub json: bool,
+
+    /// Keep what the driver has built for a GPU in this file, for later runs to start sooner; trust it as you trust a
+    /// program. Without a GPU, or where the driver has no such thing, nothing is written.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub keep_pipelines: Option<PathBuf>,
 
     #[command(flatten)]
     pub multiplying: Multiplying,

@@ -71,6 +71,7 @@ impl<'a> Task<'a> {
         let chosen = device::open(&computation.device, dtype.computed().dtype(), computation.timeout)
             .map_err(|error| about_integers(error, logits.stored()))?;
         let chosen = if computation.tuned { chosen.tuned(dtype.computed().dtype())? } else { chosen };
+        chosen.keep_pipelines(asked.keep_pipelines.as_deref());
         let report = Report {
             operation: asked.operation,
             input: Input::of(logits),
@@ -114,6 +115,7 @@ impl<'a> Task<'a> {
         let clock = Instant::now();
         self.outputs.write(&answer)?;
         self.report.seconds.write = clock.elapsed();
+        self.chosen.save_pipelines(self.asked.keep_pipelines.as_deref())?;
         self.tell()
     }
 
