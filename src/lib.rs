@@ -151,7 +151,7 @@ pub use adjustment::{Adjustment, Temperature};
 pub use arrays::Arrays;
 pub use assemble::{Dialect, ShaderText, shaders};
 pub use capabilities::Capabilities;
-pub use cross_entropy::{CrossEntropy, Labels, Losses, Reduction, Targets};
+pub use cross_entropy::{CrossEntropy, Labels, LossSums, Losses, Reduction, Targets};
 pub use dtype::{Dtype, Element, Elements, ElementsMut};
 pub use encode::Prepared;
 pub use engine::{Device, Engine};

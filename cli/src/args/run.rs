@@ -63,6 +63,15 @@ pub struct Run {
     #[arg(long)]
     pub json: bool,
 
+    /// Take at most so much memory for arrays, such as 512MiB or 2GB: larger ones go in windows of whole rows. By
+    /// default, 512MiB, or what a single row needs.
+    #[arg(long, value_name = "BYTES", value_parser = values::memory)]
+    pub memory: Option<u64>,
+
+    /// Keep what is done where the run is cancelled or killed, and go on with what an earlier one has left.
+    #[arg(long)]
+    pub resume: bool,
+
     #[command(flatten)]
     pub multiplying: Multiplying,
 

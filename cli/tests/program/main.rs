@@ -15,6 +15,7 @@ mod devices;
 mod explain;
 mod half_precision;
 mod jacobians;
+mod larger;
 mod masks;
 mod npy;
 mod output;
