@@ -123,6 +123,9 @@ mod dtype;
 mod encode;
 mod engine;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gpu;
 mod inputs;
 mod kernels;

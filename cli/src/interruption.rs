@@ -14,6 +14,7 @@ use std::{fs, io};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::failure::{Failure, Outcome};
+use crate::output::note;
 
 /// The number of the signal that came; 0 for none.
 static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
@@ -40,6 +41,7 @@ pub fn watch() -> Outcome {
         thread::sleep(PATIENCE);
         // Never given back: nothing takes its final name from here on.
         let unfinished = unfinished();
+        note("error: cancelled before the step at hand was done");
         for file in unfinished.iter() {
             let _ = fs::remove_file(file);
         }

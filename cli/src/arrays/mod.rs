@@ -12,6 +12,8 @@ mod npy;
 mod read;
 mod region;
 mod safetensors;
+#[cfg(test)]
+mod strangers;
 mod types;
 mod write;
 
