@@ -148,7 +148,10 @@ impl Shader {
                 return [self.entry.source, part!("shared/parameters.wgsl"), labels, weights].join("\n");
             }
             Role::RowValues => return [self.entry.source, part!("shared/parameters.wgsl")].join("\n"),
-            Role::Copy | Role::Fill | Role::Load => return self.entry.source.to_string(),
+            role if role.stands_alone() => {
+                lines.push(self.entry.source.to_string());
+                return lines.join("\n");
+            }
             _ => {}
         }
         let mut parts = vec![self.entry.source, part!("shared/parameters.wgsl"), part!("shared/row.wgsl")];
@@ -419,8 +422,12 @@ impl Shader {
 
     /// The values of the shader's `override` constants.
     pub(crate) fn constants(&self) -> Vec<(&'static str, f64)> {
-        if self.entry.role.moves_memory() {
-            return vec![("WORKGROUP", f64::from(self.geometry.workgroup))];
+        if self.entry.role.stands_alone() {
+            let mut constants = vec![("WORKGROUP", f64::from(self.geometry.workgroup))];
+            if self.entry.role == Role::Shuffles {
+                constants.push(("LANES", f64::from(self.geometry.lanes)));
+            }
+            return constants;
         }
         let mut constants = vec![
             ("WORKGROUP", f64::from(self.geometry.workgroup)),
@@ -438,8 +445,9 @@ impl Shader {
         let mut name = self.entry.name.to_string();
         match self.entry.role {
             Role::Labels if self.class_weights => return format!("{name}.class_weights"),
-            Role::Labels | Role::RowValues | Role::Copy | Role::Fill | Role::Load => return name,
-            Role::Check => {}
+            Role::Labels | Role::RowValues => return name,
+            role if role.stands_alone() => return name,
+            Role::Check | Role::Copy | Role::Fill | Role::Load | Role::Shuffles => {}
             Role::Statistics => name.extend(Sums::of(self.op).name().map(|sums| format!(".{sums}"))),
             // The Jacobian of softmax is symmetric: one text for both products with it.
             Role::Whole | Role::Write if self.op == Op::Jvp => name = format!("{name}.{}", Op::Vjp),
@@ -530,7 +538,7 @@ fn every_shader() -> Vec<Shader> {
     {
         let pairs = op.output() == Output::PerPair;
         let pointless = match entry.role {
-            Role::Check | Role::Copy | Role::Fill | Role::Load => op != Op::Softmax,
+            Role::Check | Role::Shuffles | Role::Copy | Role::Fill | Role::Load => op != Op::Softmax,
             Role::Labels | Role::RowValues => op != Op::CrossEntropy,
             Role::Statistics => pairs,
             Role::Whole | Role::Write => pairs != (entry.name == crate::kernels::jacobian::ENTRY.name),
@@ -579,7 +587,7 @@ fn variants(plain: &Shader) -> Vec<Shader> {
     if plain.op.is_loss() && role != Role::RowValues {
         inputs.push(Shader { class_weights: true, ..*plain });
     }
-    if matches!(role, Role::Labels | Role::RowValues) || role.moves_memory() {
+    if matches!(role, Role::Labels | Role::RowValues) || role.stands_alone() {
         return inputs;
     }
     if role == Role::Check {

@@ -318,9 +318,9 @@ impl Gpu {
                 let shader = self.shader(&plan.job, stage, in_place);
                 let shader =
                     Shader { quads: plan.quads && ranges.start_with_quads(&plan.job.dtypes), ..shader };
-                (shader, self.pipelines().of(device, &shader))
+                Ok((shader, self.pipeline_of(&shader)?))
             })
-            .collect();
+            .collect::<Result<_>>()?;
         // For the logits of rows without classes, and for masks that there are none of: a binding is never
         // empty.
         let stand_in = device.create_buffer(&wgpu::BufferDescriptor {
@@ -382,7 +382,7 @@ impl Gpu {
         let device = self.device();
         let stage = Stage { entry, geometry: tally::geometry(self.capabilities()) };
         let shader = self.shader(job, &stage, false);
-        let pipeline = self.pipelines().of(device, &shader);
+        let pipeline = self.pipeline_of(&shader)?;
         let parameters = Parameters {
             slabs: job.rows.count() as u32,
             classes: job.rows.classes() as u32,

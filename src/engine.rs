@@ -1,6 +1,9 @@
 //! Choosing where to run: a named device, or whichever serves best.
 
+use std::time::Duration;
+
 use crate::gpu::{adapter_named, best_adapter};
+use crate::held_device::PATIENCE;
 use crate::wait::Waiting;
 use crate::{Cpu, Dtype, Gpu, Result, Tuning};
 
@@ -8,7 +11,7 @@ use crate::{Cpu, Dtype, Gpu, Result, Tuning};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub enum Device {
     /// A discrete or integrated GPU; the CPU where the only adapter is a software one or there is none,
-    /// and for element types that GPUs do not have.
+    /// for element types that GPUs do not have, and for calls that exhaust the GPU's memory.
     #[default]
     Auto,
     /// The best adapter, a software one if there is no other.
@@ -27,7 +30,7 @@ impl Device {
     /// [`AdapterNotFound`](crate::Error::AdapterNotFound) and
     /// [`DeviceRefused`](crate::Error::DeviceRefused). [`Device::Auto`] and [`Device::Cpu`] always open.
     pub async fn open(&self) -> Result<Engine> {
-        self.open_waiting(Waiting::default()).await
+        self.open_within(PATIENCE).await
     }
 
     /// [`Device::open`], blocking.
@@ -36,18 +39,36 @@ impl Device {
     /// As [`Device::open`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open_blocking(&self) -> Result<Engine> {
-        pollster::block_on(self.open_waiting(Waiting::Here))
+        self.open_within_blocking(PATIENCE)
     }
 
-    async fn open_waiting(&self, waiting: Waiting) -> Result<Engine> {
+    /// Opens the device, and lets every wait for it take at most `limit`, as [`Gpu::wait_at_most`] does: from the
+    /// first one on, which is part of opening it.
+    ///
+    /// # Errors
+    /// As [`Device::open`], and [`Error::Timeout`](crate::Error::Timeout).
+    pub async fn open_within(&self, limit: Duration) -> Result<Engine> {
+        self.open_waiting(Waiting::default(), limit).await
+    }
+
+    /// [`Device::open_within`], blocking.
+    ///
+    /// # Errors
+    /// As [`Device::open_within`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open_within_blocking(&self, limit: Duration) -> Result<Engine> {
+        pollster::block_on(self.open_waiting(Waiting::Here, limit))
+    }
+
+    async fn open_waiting(&self, waiting: Waiting, limit: Duration) -> Result<Engine> {
         Ok(match self {
             Device::Cpu => Engine::on_cpu("it was asked for"),
             Device::Gpu => Engine::new(
-                Open::Gpu(Gpu::open(&best_adapter().await?, waiting).await?),
+                Open::Gpu(Gpu::open(&best_adapter().await?, waiting, limit).await?),
                 "it is the best adapter",
             ),
             Device::Named(name) => {
-                let gpu = Gpu::open(&adapter_named(name).await?, waiting).await?;
+                let gpu = Gpu::open(&adapter_named(name).await?, waiting, limit).await?;
                 Engine::new(Open::Gpu(gpu), "it was asked for by name")
             }
             Device::Auto => match best_adapter().await {
@@ -55,7 +76,7 @@ impl Device {
                     let name = adapter.get_info().name;
                     Engine::on_cpu(format!("the only adapter, {name}, computes on the CPU itself"))
                 }
-                Ok(adapter) => match Gpu::open(&adapter, waiting).await {
+                Ok(adapter) => match Gpu::open(&adapter, waiting, limit).await {
                     Ok(gpu) => Engine::new(Open::Either(gpu, Cpu::new()), "it is the best adapter"),
                     Err(error) => Engine::on_cpu(error.to_string()),
                 },
@@ -92,6 +113,8 @@ enum Open {
 pub(crate) enum Choice<'a> {
     Gpu(&'a Gpu),
     Cpu(&'a Cpu),
+    /// The CPU where the GPU's memory is exhausted.
+    GpuThenCpu(&'a Gpu, &'a Cpu),
 }
 
 impl Engine {
@@ -107,7 +130,8 @@ impl Engine {
         match &self.open {
             Open::Cpu(cpu) => Choice::Cpu(cpu),
             Open::Either(_, cpu) if dtype == Dtype::F64 => Choice::Cpu(cpu),
-            Open::Gpu(gpu) | Open::Either(gpu, _) => Choice::Gpu(gpu),
+            Open::Gpu(gpu) => Choice::Gpu(gpu),
+            Open::Either(gpu, cpu) => Choice::GpuThenCpu(gpu, cpu),
         }
     }
 
@@ -129,13 +153,13 @@ impl Engine {
 
     /// Whether elements of this type are computed on the GPU.
     pub fn uses_gpu(&self, dtype: Dtype) -> bool {
-        matches!(self.choice_for(dtype), Choice::Gpu(_))
+        !matches!(self.choice_for(dtype), Choice::Cpu(_))
     }
 
     /// The name of what computes elements of this type.
     pub fn name(&self, dtype: Dtype) -> String {
         match self.choice_for(dtype) {
-            Choice::Gpu(gpu) => gpu.info().name.clone(),
+            Choice::Gpu(gpu) | Choice::GpuThenCpu(gpu, _) => gpu.info().name.clone(),
             Choice::Cpu(cpu) => cpu.name(),
         }
     }

@@ -341,12 +341,34 @@ pub enum Error {
         detail: String,
     },
 
+    /// The device has not answered in time.
+    #[error(
+        "the device has not answered within {} s: make a new Gpu, and smaller batches, or give it longer with \
+         Gpu::wait_at_most; nothing can be read from this one",
+        limit.as_secs_f64()
+    )]
+    Timeout {
+        /// How long it was waited for.
+        limit: std::time::Duration,
+    },
+
     /// The device or its driver did something this crate did not expect.
     #[error("the device reported an error: {detail}")]
     Device {
         /// What wgpu said.
         detail: String,
     },
+}
+
+impl Error {
+    /// Whether a device's memory is exhausted: wgpu gives up the device where that happens to memory of its own.
+    pub(crate) fn is_exhaustion(&self) -> bool {
+        match self {
+            Error::OutOfMemory { .. } => true,
+            Error::DeviceLost { detail } => detail.to_lowercase().contains("out of memory"),
+            _ => false,
+        }
+    }
 }
 
 fn list(names: &[String]) -> String {

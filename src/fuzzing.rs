@@ -54,6 +54,7 @@ pub fn planner(bytes: &[u8]) {
     capabilities.max_workgroups = numbers.one_of(&[1, 2, 8, 255, 65_535, u32::MAX]);
     capabilities.max_invocations = numbers.one_of(&[1, 16, 128, 256, 1024]);
     capabilities.storage_buffers = numbers.one_of(&[1, 4, 8, 16]);
+    capabilities.dispatch_elements = numbers.next();
 
     let rows = Rows::new(outer, classes, inner)
         .and_then(|rows| rows.with_pitch(rows.pitch().saturating_add(padding)))

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
-use crate::kernels::exponential_check;
-use crate::pipelines::Pipelines;
+use crate::assemble::Shader;
+use crate::capabilities::dispatch_elements;
+use crate::held_device::{HeldDevice, PATIENCE, Trouble};
+use crate::kernels::{exponential_check, shuffle_check};
+use crate::pipelines::{Pipeline, Pipelines};
+use crate::plan::{Parameters, Stage};
 use crate::recycled::Recycled;
-use crate::transfer::{STREAM_BYTES, Workspace};
-#[cfg(not(target_arch = "wasm32"))]
-use crate::wait::Poller;
+use crate::transfer::{Check, STREAM_BYTES, Workspace};
 use crate::wait::Waiting;
 use crate::{AdapterKey, Capabilities, Error, Result, Tuning};
 
@@ -30,42 +33,13 @@ pub struct Gpu {
 }
 
 struct Shared {
-    device: wgpu::Device,
-    queue: wgpu::Queue,
+    held: Arc<HeldDevice>,
     info: wgpu::AdapterInfo,
     capabilities: Capabilities,
     pipelines: Pipelines,
     workspaces: Mutex<Vec<Workspace>>,
     stream_bytes: AtomicU64,
     recycled: Mutex<Recycled>,
-    #[cfg(not(target_arch = "wasm32"))]
-    poller: OnceLock<Poller>,
-    trouble: Trouble,
-}
-
-/// What a device reported outside of any call of ours.
-#[derive(Clone, Default)]
-struct Trouble {
-    first: Arc<Mutex<Option<Error>>>,
-}
-
-impl Trouble {
-    fn report(&self, error: Error) {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.is_none() || matches!(error, Error::DeviceLost { .. }) {
-            *first = Some(error);
-        }
-    }
-
-    /// A loss stays; anything else has been said once it is said.
-    fn check(&self) -> Result<()> {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*first {
-            Some(loss @ Error::DeviceLost { .. }) => Err(loss.clone()),
-            Some(_) => first.take().map_or(Ok(()), Err),
-            None => Ok(()),
-        }
-    }
 }
 
 /// wgpu's backends, as the `WGPU_BACKEND` environment variable allows them. One instance for all contexts:
@@ -96,7 +70,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::NoAdapter`], [`Error::DeviceRefused`].
     pub async fn new() -> Result<Gpu> {
-        Gpu::open(&best_adapter().await?, Waiting::default()).await
+        Gpu::open(&best_adapter().await?, Waiting::default(), PATIENCE).await
     }
 
     /// [`Gpu::new`], blocking.
@@ -105,7 +79,7 @@ impl Gpu {
     /// As [`Gpu::new`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new_blocking() -> Result<Gpu> {
-        pollster::block_on(async { Gpu::open(&best_adapter().await?, Waiting::Here).await })
+        pollster::block_on(async { Gpu::open(&best_adapter().await?, Waiting::Here, PATIENCE).await })
     }
 
     /// The first adapter whose name contains `name`, in any case of letters.
@@ -113,7 +87,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::AdapterNotFound`], which lists what there is; [`Error::DeviceRefused`].
     pub async fn named(name: &str) -> Result<Gpu> {
-        Gpu::open(&adapter_named(name).await?, Waiting::default()).await
+        Gpu::open(&adapter_named(name).await?, Waiting::default(), PATIENCE).await
     }
 
     /// [`Gpu::named`], blocking.
@@ -122,7 +96,7 @@ impl Gpu {
     /// As [`Gpu::named`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn named_blocking(name: &str) -> Result<Gpu> {
-        pollster::block_on(async { Gpu::open(&adapter_named(name).await?, Waiting::Here).await })
+        pollster::block_on(async { Gpu::open(&adapter_named(name).await?, Waiting::Here, PATIENCE).await })
     }
 
     /// A device of this adapter's, with all the limits it offers, and with subgroups, timestamp queries and
@@ -131,7 +105,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::DeviceRefused`].
     pub async fn from_adapter(adapter: &wgpu::Adapter) -> Result<Gpu> {
-        Gpu::open(adapter, Waiting::default()).await
+        Gpu::open(adapter, Waiting::default(), PATIENCE).await
     }
 
     /// [`Gpu::from_adapter`], blocking.
@@ -140,10 +114,10 @@ impl Gpu {
     /// As [`Gpu::from_adapter`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_adapter_blocking(adapter: &wgpu::Adapter) -> Result<Gpu> {
-        pollster::block_on(Gpu::open(adapter, Waiting::Here))
+        pollster::block_on(Gpu::open(adapter, Waiting::Here, PATIENCE))
     }
 
-    pub(crate) async fn open(adapter: &wgpu::Adapter, waiting: Waiting) -> Result<Gpu> {
+    pub(crate) async fn open(adapter: &wgpu::Adapter, waiting: Waiting, patience: Duration) -> Result<Gpu> {
         let info = adapter.get_info();
         let refused = |detail: String| Error::DeviceRefused { adapter: info.name.clone(), detail };
         let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
@@ -159,8 +133,14 @@ impl Gpu {
             required_limits: adapter.limits(),
             ..Default::default()
         };
-        let (device, queue) =
-            adapter.request_device(&descriptor).await.map_err(|error| refused(one_line(&error)))?;
+        // Where a driver's memory ends while wgpu makes a device, it panics, or says so in words alone.
+        let requested =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| adapter.request_device(&descriptor)))
+                .map_err(|_| refused("wgpu could not go on with it".into()))?;
+        let (device, queue) = requested.await.map_err(|error| match one_line(&error) {
+            detail if detail.to_lowercase().contains("memory") => Error::OutOfMemory { detail },
+            detail => refused(detail),
+        })?;
 
         let trouble = Trouble::default();
         let lost = trouble.clone();
@@ -169,7 +149,9 @@ impl Gpu {
         });
         let uncaptured = trouble.clone();
         device.on_uncaptured_error(Arc::new(move |error| uncaptured.report(from_wgpu(error))));
-        Gpu::over(device, queue, trouble, waiting).await
+        let held = HeldDevice::new(device, queue, trouble, true)?;
+        held.set_patience(patience);
+        Gpu::over(held, waiting).await
     }
 
     /// The caller's own device: its limits and features are worked with as they are, its error handlers
@@ -178,7 +160,7 @@ impl Gpu {
     /// # Errors
     /// Any that the device reports while its exponential is checked.
     pub async fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu> {
-        Gpu::over(device, queue, Trouble::default(), Waiting::default()).await
+        Gpu::over(HeldDevice::new(device, queue, Trouble::default(), false)?, Waiting::default()).await
     }
 
     /// [`Gpu::from_device`], blocking.
@@ -187,24 +169,28 @@ impl Gpu {
     /// As [`Gpu::from_device`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_device_blocking(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu> {
-        pollster::block_on(Gpu::over(device, queue, Trouble::default(), Waiting::Here))
+        let held = HeldDevice::new(device, queue, Trouble::default(), false)?;
+        pollster::block_on(Gpu::over(held, Waiting::Here))
     }
 
-    async fn over(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        trouble: Trouble,
-        waiting: Waiting,
-    ) -> Result<Gpu> {
+    async fn over(held: HeldDevice, waiting: Waiting) -> Result<Gpu> {
+        let device = held.device();
         let info = device.adapter_info();
         let subgroups =
             device.features().contains(wgpu::Features::SUBGROUP).then_some(info.subgroup_min_size);
         let software = info.device_type == wgpu::DeviceType::Cpu;
         let capabilities = Capabilities {
             adapter: Some(AdapterKey::of(&info)),
+            dispatch_elements: dispatch_elements(info.device_type),
             ..Capabilities::of(&info.name, &device.limits(), subgroups, software)
         };
-        let as_written = Gpu::with(device, queue, info, capabilities.clone(), trouble);
+        // In a browser, where there is one thread, wgpu's types stay on it.
+        #[cfg_attr(target_arch = "wasm32", expect(clippy::arc_with_non_send_sync))]
+        let held = Arc::new(held);
+        let as_reported = Gpu::with(held, info, capabilities.clone());
+        let lie = as_reported.shuffles_lie(waiting).await?;
+        let capabilities = capabilities.trusting_subgroups_unless(lie);
+        let as_written = if lie { as_reported.planning_with(capabilities.clone()) } else { as_reported };
         if as_written.exponential_error(waiting).await? <= exponential_check::TOLERATED {
             return Ok(as_written);
         }
@@ -224,8 +210,7 @@ impl Gpu {
     /// # Ok::<(), wgpu_softmax::Error>(())
     /// ```
     pub fn planning_with(&self, capabilities: Capabilities) -> Gpu {
-        let Shared { device, queue, info, trouble, .. } = &*self.shared;
-        Gpu::with(device.clone(), queue.clone(), info.clone(), capabilities, trouble.clone())
+        Gpu::with(Arc::clone(&self.shared.held), self.info().clone(), capabilities)
     }
 
     /// A context on the same device with a table of what was measured on it, for calls whose
@@ -247,36 +232,45 @@ impl Gpu {
         self.planning_with(Capabilities { tuning: Some(Arc::new(table)), ..self.capabilities().clone() })
     }
 
-    fn with(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        info: wgpu::AdapterInfo,
-        capabilities: Capabilities,
-        trouble: Trouble,
-    ) -> Gpu {
+    fn with(held: Arc<HeldDevice>, info: wgpu::AdapterInfo, capabilities: Capabilities) -> Gpu {
         let checked_shaders = capabilities.checked_shaders;
         // In a browser, where there is one thread, wgpu's types stay on it.
         #[cfg_attr(target_arch = "wasm32", expect(clippy::arc_with_non_send_sync))]
         let shared = Arc::new(Shared {
-            device,
-            queue,
+            held,
             info,
             capabilities,
             pipelines: Pipelines::new(checked_shaders),
             workspaces: Mutex::default(),
             stream_bytes: AtomicU64::new(STREAM_BYTES),
             recycled: Mutex::default(),
-            #[cfg(not(target_arch = "wasm32"))]
-            poller: OnceLock::new(),
-            trouble,
         });
         Gpu { shared }
+    }
+
+    /// Whether lanes find others by shuffles than they should.
+    async fn shuffles_lie(&self, waiting: Waiting) -> Result<bool> {
+        let Some(geometry) = shuffle_check::geometry(self.capabilities()) else { return Ok(false) };
+        let words = shuffle_check::words(&geometry);
+        let mut answers = vec![[0u32; 4]; words.len()];
+        let stage = Stage { entry: &shuffle_check::ENTRY, geometry };
+        let check = Check { stage, groups: shuffle_check::PATTERNS, parameters: None };
+        self.run_check(&check, &words, bytemuck::cast_slice_mut(&mut answers), waiting).await?;
+        Ok(!shuffle_check::tells_the_truth(&words, geometry.lanes, &answers))
     }
 
     /// The largest error of this device's exponential, in units of 2⁻²⁴, over the points of the check.
     async fn exponential_error(&self, waiting: Waiting) -> Result<f64> {
         let points = exponential_check::points();
-        let answers = self.check_exponential(&points, waiting).await?;
+        let mut answers = vec![[0u32; 2]; points.len()];
+        let geometry = exponential_check::geometry(self.capabilities());
+        let groups = (points.len() as u32).div_ceil(geometry.workgroup);
+        let parameters =
+            Parameters { slabs: points.len() as u32, grid_width: groups, ..Parameters::default() };
+        let stage = Stage { entry: &exponential_check::ENTRY, geometry };
+        let check = Check { stage, groups, parameters: Some(parameters) };
+        let words = bytemuck::cast_slice(&points);
+        self.run_check(&check, words, bytemuck::cast_slice_mut(&mut answers), waiting).await?;
         Ok(exponential_check::worst_error(&points, &answers))
     }
 
@@ -292,59 +286,75 @@ impl Gpu {
 
     /// The device that this context computes on.
     pub fn device(&self) -> &wgpu::Device {
-        &self.shared.device
+        self.shared.held.device()
     }
 
     /// The queue that this context submits to.
     pub fn queue(&self) -> &wgpu::Queue {
-        &self.shared.queue
+        self.shared.held.queue()
+    }
+
+    pub(crate) fn held(&self) -> &HeldDevice {
+        &self.shared.held
     }
 
     pub(crate) fn pipelines(&self) -> &Pipelines {
         &self.shared.pipelines
     }
 
+    pub(crate) fn pipeline_of(&self, shader: &Shader) -> Result<Arc<Pipeline>> {
+        self.pipelines().of(self.device(), self.held().trouble(), shader)
+    }
+
     pub(crate) fn same_context(&self, other: &Gpu) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Fails where the device is lost or reported an error of its own accord.
+    /// Fails where the device is lost, has taken too long or reported an error of its own accord.
     pub(crate) fn check(&self) -> Result<()> {
-        self.shared.trouble.check()
+        self.held().trouble().check()
     }
 
     /// Runs `work`, which talks to the device, and turns what the device has against it into an error.
+    ///
+    /// A lost device first shows in objects that are invalid for no reason of their own, or in nothing at all: so
+    /// it is looked for in the end.
     pub(crate) fn guarded<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.check()?;
-        let filters =
-            [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
-        let scopes = filters.map(|filter| self.device().push_error_scope(filter));
-        let outcome = work();
-        let reported = scopes.into_iter().rev().filter_map(popped).last();
+        let (outcome, reported) = scoped(self.device(), self.held().trouble(), work);
+        self.held().notice_loss();
         self.check()?;
-        match reported {
-            Some(error) => {
-                // A lost device first shows in objects that are invalid for no reason of their own; its
-                // callback comes with the next poll.
-                self.notice_loss();
-                self.check()?;
-                Err(error)
-            }
-            None => outcome,
-        }
+        reported.map_or(outcome, Err)
     }
 
-    /// Notes that the device is lost, where it is.
-    pub(crate) fn notice_loss(&self) {
-        #[cfg(not(target_arch = "wasm32"))]
-        if let Err(error) = crate::wait::poll(self.device(), wgpu::PollType::Poll) {
-            self.shared.trouble.report(error);
+    /// [`Gpu::guarded`] for what is asked so often, and so little of, that looking for a loss would cost as much.
+    /// Whoever lost a device of his own by `destroy` hears of that at the next call that does more.
+    pub(crate) fn guarded_briefly<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.check()?;
+        let (outcome, reported) = scoped(self.device(), self.held().trouble(), work);
+        if reported.is_some() {
+            self.held().notice_loss();
         }
+        self.check()?;
+        reported.map_or(outcome, Err)
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn poller(&self) -> &Poller {
-        self.shared.poller.get_or_init(|| Poller::new(self.device().clone()))
+    /// Lets every wait for the device take at most so long: 30 seconds unless something else is said. It goes for
+    /// all contexts on the device.
+    ///
+    /// A wait is for all that was submitted to the device before, by whomever: where many threads share one that is
+    /// slow, it takes long by right. One that takes longer ends in [`Error::Timeout`], and so does every later call: nothing is known of what
+    /// the device still does, so that its memory cannot be used again. The device is not closed either when the last
+    /// context on it is dropped, which would wait without a limit; it stays until the process ends. A new [`Gpu`]
+    /// may well work. In a browser there is no limit but the browser's own, which ends in [`Error::DeviceLost`].
+    ///
+    /// ```
+    /// # fn example(gpu: &wgpu_softmax::Gpu) {
+    /// gpu.wait_at_most(std::time::Duration::from_secs(5));
+    /// # }
+    /// ```
+    pub fn wait_at_most(&self, limit: Duration) {
+        self.held().set_patience(limit);
     }
 
     /// What calls on tensors have left.
@@ -386,7 +396,11 @@ impl Gpu {
         self.recycled().clear();
         self.release_workspaces();
         // The device frees what nothing uses any more when it is polled.
-        self.notice_loss();
+        self.held().notice_loss();
+        #[cfg(not(target_arch = "wasm32"))]
+        if self.held().trouble().end().is_none() {
+            crate::wait::poll(self.device(), self.held().trouble());
+        }
     }
 
     /// Staging memory that an earlier call left behind, or none yet.
@@ -456,6 +470,24 @@ fn preference(info: &wgpu::AdapterInfo) -> u32 {
         wgpu::DeviceType::Other => 3,
         wgpu::DeviceType::Cpu => 4,
     }
+}
+
+/// Runs `work`, and says what the device has against it.
+pub(crate) fn scoped<T>(
+    device: &wgpu::Device,
+    trouble: &Trouble,
+    work: impl FnOnce() -> Result<T>,
+) -> (Result<T>, Option<Error>) {
+    let filters =
+        [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
+    let scopes = filters.map(|filter| device.push_error_scope(filter));
+    // Where a driver runs out of memory at the wrong moment, wgpu panics. What it has left half done is its own,
+    // and nothing is asked of that device again.
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        trouble.report_panic();
+        trouble.check().and(Err(Error::DeviceLost { detail: String::new() }))
+    });
+    (outcome, scopes.into_iter().rev().filter_map(popped).last())
 }
 
 /// What an error scope has caught. Scopes nest, so the last one pushed is the first to ask.

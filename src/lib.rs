@@ -127,6 +127,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gpu;
+mod held_device;
 mod inputs;
 mod kernels;
 mod memory_pass;

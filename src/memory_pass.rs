@@ -136,7 +136,7 @@ impl Gpu {
         let shader = self.shader(&job, &stage, false);
         self.guarded(|| {
             let device = self.device();
-            let pipeline = self.pipelines().of(device, &shader);
+            let pipeline = self.pipeline_of(&shader)?;
             let steps = (windows.iter())
                 .map(|window| {
                     let read = moved.read.map(|(slice, ..)| bound(binding::LOGITS, slice, &window.read));

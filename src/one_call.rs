@@ -188,23 +188,33 @@ impl Engine {
         arranged: &Arranged<'_>,
         result: &mut [R],
         waiting: Waiting,
-        observe: impl FnMut(Progress),
+        mut observe: impl FnMut(Progress),
     ) -> Result<()> {
         match self.choice_for(widest::<R>(arranged.logits, arranged.operand)) {
             Choice::Gpu(gpu) => gpu.fulfil(arranged, result, waiting, observe).await,
             Choice::Cpu(cpu) => cpu.fulfil(arranged, result, observe),
+            Choice::GpuThenCpu(gpu, cpu) => {
+                match gpu.fulfil(arranged, &mut *result, waiting, &mut observe).await {
+                    Err(error) if error.is_exhaustion() => cpu.fulfil(arranged, result, observe),
+                    outcome => outcome,
+                }
+            }
         }
     }
 
     async fn measure<R: Element>(
         &self,
         loss: &ArrangedLoss<'_>,
-        gradient: Option<&mut [R]>,
+        mut gradient: Option<&mut [R]>,
         waiting: Waiting,
     ) -> Result<RowResults<f64>> {
         match self.choice_for(widest::<R>(loss.logits, loss.operand())) {
             Choice::Gpu(gpu) => gpu.measure(loss, gradient, waiting).await,
             Choice::Cpu(cpu) => Ok(cpu.loss_arranged(loss, gradient)),
+            Choice::GpuThenCpu(gpu, cpu) => match gpu.measure(loss, gradient.as_deref_mut(), waiting).await {
+                Err(error) if error.is_exhaustion() => Ok(cpu.loss_arranged(loss, gradient)),
+                outcome => outcome,
+            },
         }
     }
 }

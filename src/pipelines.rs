@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::Op;
 use crate::assemble::{Dialect, Shader};
+use crate::gpu::scoped;
+use crate::held_device::Trouble;
 use crate::kernels::{Geometry, Role};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::pipeline_file::PipelineFile;
+use crate::{Op, Result};
 
 /// Pipelines by the text and the constants of their shader.
 pub(crate) struct Pipelines {
@@ -50,14 +52,23 @@ impl Pipelines {
         }
     }
 
-    /// The pipeline of `shader` on `device`.
-    pub(crate) fn of(&self, device: &wgpu::Device, shader: &Shader) -> Arc<Pipeline> {
+    /// The pipeline of `shader` on `device`. One that the device had no memory for is not kept.
+    pub(crate) fn of(
+        &self,
+        device: &wgpu::Device,
+        trouble: &Trouble,
+        shader: &Shader,
+    ) -> Result<Arc<Pipeline>> {
         let key = (shader.name(), shader.geometry);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(
-            (made.entry(key))
-                .or_insert_with(|| Arc::new(Pipeline::new(device, shader, self.checked, self.cache()))),
-        )
+        if let Some(pipeline) = made.get(&key) {
+            return Ok(Arc::clone(pipeline));
+        }
+        let (pipeline, reported) = scoped(device, trouble, || {
+            Ok(Arc::new(Pipeline::new(device, shader, self.checked, self.cache())))
+        });
+        let pipeline = reported.map_or(pipeline, Err)?;
+        Ok(Arc::clone(made.entry(key).or_insert(pipeline)))
     }
 
     /// What the device builds pipelines with, where that is kept on disk.
@@ -89,7 +100,7 @@ pub(crate) fn storage_bindings(shader: &Shader) -> Vec<u32> {
         }
         Role::Labels => return vec![binding::OPERAND, binding::TALLY],
         Role::RowValues => return vec![binding::ROW_VALUES, binding::TALLY],
-        Role::Copy | Role::Load => return vec![binding::LOGITS, binding::RESULT],
+        Role::Copy | Role::Load | Role::Shuffles => return vec![binding::LOGITS, binding::RESULT],
         Role::Fill => return vec![binding::RESULT],
         _ => {}
     }
@@ -128,7 +139,7 @@ impl Pipeline {
             count: None,
         };
         let mut entries = Vec::new();
-        if !shader.entry.role.moves_memory() {
+        if !shader.entry.role.stands_alone() {
             entries.push(entry(binding::PARAMETERS, wgpu::BufferBindingType::Uniform));
         }
         entries.extend(storage_bindings(shader).into_iter().map(|place| {

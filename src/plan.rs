@@ -347,6 +347,13 @@ impl Plan {
         self.dispatches.len()
     }
 
+    /// Elements that the largest dispatch takes, of the logits or of the result, whichever are more.
+    fn most_elements(&self) -> u64 {
+        let elements = |range: &Range<u64>| range.end - range.start;
+        let of = |dispatch: &Dispatch| elements(&dispatch.logits).max(elements(&dispatch.result));
+        self.dispatches.iter().map(of).max().unwrap_or(0)
+    }
+
     /// Bytes of device memory for the statistics between two dispatches.
     pub fn scratch_bytes(&self) -> u64 {
         self.partial_bytes
@@ -409,7 +416,9 @@ impl Plan {
             let by_partials =
                 if self.stages.len() == 2 { partials_limit / (self.chunks * inner) } else { u64::MAX };
             let by_grid = self.slabs_of_one_grid(capabilities);
-            let slabs = by_memory.min(by_partials).min(by_grid);
+            // Windows of whole slabs do not show in the bits.
+            let by_time = (capabilities.dispatch_elements / slab.max(1)).max(1);
+            let slabs = by_memory.min(by_partials).min(by_grid).min(by_time);
             if slabs == 0 {
                 return Err(too_large("one slab of rows", slab, limit));
             }
@@ -882,6 +891,7 @@ impl fmt::Display for Plan {
             writeln!(f, "scratch      {}", Bytes(self.partial_bytes))?;
         }
         writeln!(f, "windows      {}, in {} dispatch(es) of one pass", self.windows, self.dispatches.len())?;
+        writeln!(f, "             up to {} elements in one dispatch", self.most_elements())?;
         if let Some(largest) =
             self.dispatches.iter().max_by_key(|dispatch| dispatch.grid[0] as u64 * dispatch.grid[1] as u64)
         {

@@ -36,8 +36,9 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Tensor {
-    gpu: Gpu,
+    // Goes before the context: the last of a device's objects closes it, which is the context's to do.
     buffer: wgpu::Buffer,
+    gpu: Gpu,
     offset: u64,
     shape: Vec<usize>,
     dtype: Dtype,
@@ -431,7 +432,7 @@ impl Tensor {
     }
 
     fn submit(&self, prepared: &crate::Prepared) -> Result<()> {
-        self.gpu.guarded(|| {
+        self.gpu.guarded_briefly(|| {
             let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
             prepared.record(&mut encoder);
             self.gpu.queue().submit([encoder.finish()]);

@@ -13,7 +13,6 @@ use crate::arrangement::Arrangement;
 use crate::cross_entropy::{ArrangedLoss, RowResults};
 use crate::encode::{Prepared, Ranges, Whole, bind_group, filled_buffer, uniform_buffer};
 use crate::inputs::Inputs;
-use crate::kernels::exponential_check;
 use crate::pipelines::binding;
 use crate::plan::{Job, Parameters, Stage};
 use crate::request::Arranged;
@@ -23,6 +22,9 @@ use crate::{Dtype, Element, ElementsMut, Error, Gpu, Op, Options, Output, Result
 /// Bytes that the windows of one call take together, on the device and in staging memory, unless the context is
 /// told otherwise.
 pub(crate) const STREAM_BYTES: u64 = 256 << 20;
+
+/// What is left of that in the end where a device's memory is exhausted.
+const LEAST_STREAM_BYTES: u64 = 1 << 20;
 
 /// Windows that are under way at a time.
 const UNDER_WAY: usize = 2;
@@ -335,9 +337,32 @@ impl Gpu {
         }
     }
 
-    /// Sends the inputs through the device, window by window, and brings the results home.
+    /// Sends the inputs through the device, window by window, and brings the results home. Where the device has no
+    /// memory for it, all that is kept for later goes, and everything starts again in smaller windows.
     async fn flow<R: Element>(
         &self,
+        inputs: &Inputs<'_>,
+        mut result: Option<&mut [R]>,
+        mut row_results: Option<&mut RowResults<f64>>,
+        waiting: Waiting,
+        mut observe: impl FnMut(Progress),
+    ) -> Result<()> {
+        let mut budget = self.stream_bytes();
+        loop {
+            let (result, rows) = (result.as_deref_mut(), row_results.as_deref_mut());
+            match self.flow_within(budget, inputs, result, rows, waiting, &mut observe).await {
+                Err(Error::OutOfMemory { .. }) if budget > LEAST_STREAM_BYTES => {
+                    self.release_memory();
+                    budget = (budget / 4).max(LEAST_STREAM_BYTES);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn flow_within<R: Element>(
+        &self,
+        budget: u64,
         inputs: &Inputs<'_>,
         mut result: Option<&mut [R]>,
         mut row_results: Option<&mut RowResults<f64>>,
@@ -368,7 +393,6 @@ impl Gpu {
             return Ok(());
         }
 
-        let budget = self.stream_bytes();
         let windows = windows(
             &inputs.job,
             Load::of(inputs)?,
@@ -405,34 +429,45 @@ impl Gpu {
         };
         let most = if largest.saturating_mul(UNDER_WAY as u64) > budget { 1 } else { UNDER_WAY };
         let mut lanes: Vec<Lane> = Vec::with_capacity(most);
-        // Each lane comes round again after the others: the last turns only bring home what is under way.
-        for turn in 0..windows.len() + most {
-            let place = turn % most;
-            if place == lanes.len() && turn < windows.len() {
-                lanes.push(Lane { workspace: self.borrow_workspace(), under_way: None });
-                if most == 1 {
-                    // It may take all of the budget, of which others hold a part.
-                    self.release_workspaces();
+        let outcome = async {
+            // Each lane comes round again after the others: the last turns only bring home what is under way.
+            for turn in 0..windows.len() + most {
+                let place = turn % most;
+                if place == lanes.len() && turn < windows.len() {
+                    lanes.push(Lane { workspace: self.borrow_workspace(), under_way: None });
+                    if most == 1 {
+                        // It may take all of the budget, of which others hold a part.
+                        self.release_workspaces();
+                    }
                 }
-            }
-            let Some(lane) = lanes.get_mut(place) else { continue };
-            let workspace = &mut lane.workspace;
-            if let Some(UnderWay { window, part, mapping }) = lane.under_way.take() {
+                let Some(lane) = lanes.get_mut(place) else { continue };
+                let workspace = &mut lane.workspace;
+                if let Some(UnderWay { window, part, mapping }) = lane.under_way.take() {
+                    let clock = Clock::start();
+                    self.mapped(mapping).await?;
+                    progress.compute += clock.elapsed();
+                    land(workspace, &window, &part, &mut progress)?;
+                }
+                let Some(window) = windows.get(turn) else { continue };
+                let part = inputs.part(window, window.rows(rows.classes())?);
+                workspace.prepare(self, &part, budget / most as u64)?;
                 let clock = Clock::start();
-                self.mapped(mapping).await?;
+                workspace.fill(&part, |input, write| inputs.gather(input, window, write))?;
+                progress.upload += clock.elapsed();
+                let clock = Clock::start();
+                let mapping = workspace.submit(self, &part, waiting)?;
                 progress.compute += clock.elapsed();
-                land(workspace, &window, &part, &mut progress)?;
+                lane.under_way = Some(UnderWay { window: window.clone(), part, mapping });
             }
-            let Some(window) = windows.get(turn) else { continue };
-            let part = inputs.part(window, window.rows(rows.classes())?);
-            workspace.prepare(self, &part, budget / most as u64)?;
-            let clock = Clock::start();
-            workspace.fill(&part, |input, write| inputs.gather(input, window, write))?;
-            progress.upload += clock.elapsed();
-            let clock = Clock::start();
-            let mapping = workspace.submit(self, &part, waiting)?;
-            progress.compute += clock.elapsed();
-            lane.under_way = Some(UnderWay { window: window.clone(), part, mapping });
+            Ok(())
+        }
+        .await;
+        if let Err(error) = outcome {
+            // What the device still has cannot be freed before it is done with it.
+            for UnderWay { mapping, .. } in lanes.iter_mut().filter_map(|lane| lane.under_way.take()) {
+                self.mapped(mapping).await?;
+            }
+            return Err(error);
         }
         // The one that was borrowed first is the first to be borrowed again.
         while let Some(lane) = lanes.pop() {
@@ -466,7 +501,7 @@ impl Gpu {
                 Ok(self.queue().submit([encoder.finish()]))
             })?;
             let download = workspace.download.iter().map(|buffer| (buffer.clone(), wgpu::MapMode::Read));
-            let mapping = self.map(submission, download, waiting)?;
+            let mapping = self.map(submission, download, waiting);
             self.mapped(mapping).await?;
             let length = piece.len();
             workspace.drain(bytes, |values| piece.copy_from_slice(&values[skipped..skipped + length]))?;
@@ -476,53 +511,60 @@ impl Gpu {
         Ok(())
     }
 
-    /// Runs the exponential check: a term and its power of two for every point.
-    pub(crate) async fn check_exponential(
+    /// Runs a check of the device: words in, as many bytes out as `answers` has.
+    pub(crate) async fn run_check(
         &self,
-        points: &[[f32; 2]],
+        check: &Check,
+        words: &[u32],
+        answers: &mut [u8],
         waiting: Waiting,
-    ) -> Result<Vec<[u32; 2]>> {
-        let mut answers = vec![[0f32; 2]; points.len()];
+    ) -> Result<()> {
         let result = self.guarded(|| {
             let device = self.device();
-            let geometry = exponential_check::geometry(self.capabilities());
-            let stage = Stage { entry: &exponential_check::ENTRY, geometry };
             let nothing = Rows::batch(0, 0)?;
             let job = Job::plain(Op::Softmax, Dtype::F32, &nothing, &nothing, &Options::default());
-            let shader = self.shader(&job, &stage, false);
-            let bytes: &[u8] = bytemuck::cast_slice(points);
+            let shader = self.shader(&job, &check.stage, false);
+            let label = check.stage.entry.name;
             let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-            let logits = filled_buffer(device, "exponential check", bytes, storage);
+            let logits = filled_buffer(device, label, bytemuck::cast_slice(words), storage);
             let result = device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("exponential check"),
-                size: bytes.len() as u64,
+                label: Some(label),
+                size: answers.len() as u64,
                 usage: storage,
                 mapped_at_creation: false,
             });
-            let groups = (points.len() as u32).div_ceil(geometry.workgroup);
-            let parameters =
-                Parameters { slabs: points.len() as u32, grid_width: groups, ..Parameters::default() };
-            let uniforms = uniform_buffer(device, &[parameters], size_of::<Parameters>() as u64);
-            crate::reach::check(&shader, &parameters, |_| bytes.len() as u64)?;
-            let pipeline = self.pipelines().of(device, &shader);
-            let buffers = vec![
-                (binding::PARAMETERS, uniforms.as_entire_buffer_binding()),
+            let mut buffers = vec![
                 (binding::LOGITS, logits.as_entire_buffer_binding()),
                 (binding::RESULT, result.as_entire_buffer_binding()),
             ];
-            let bindings = bind_group(device, "exponential check", &pipeline, buffers);
+            let uniforms = check
+                .parameters
+                .map(|parameters| uniform_buffer(device, &[parameters], size_of::<Parameters>() as u64));
+            if let (Some(uniforms), Some(parameters)) = (&uniforms, &check.parameters) {
+                crate::reach::check(&shader, parameters, |_| answers.len() as u64)?;
+                buffers.push((binding::PARAMETERS, uniforms.as_entire_buffer_binding()));
+            }
+            let pipeline = self.pipeline_of(&shader)?;
+            let bindings = bind_group(device, label, &pipeline, buffers);
             let mut encoder = device.create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
             pass.set_pipeline(&pipeline.pipeline);
             pass.set_bind_group(0, &bindings, &[]);
-            pass.dispatch_workgroups(groups, 1, 1);
+            pass.dispatch_workgroups(check.groups, 1, 1);
             drop(pass);
             self.queue().submit([encoder.finish()]);
             Ok(result)
         })?;
-        self.read_buffer(&result, 0, bytemuck::cast_slice_mut(&mut answers), waiting).await?;
-        Ok(bytemuck::cast_vec(answers))
+        self.read_buffer(&result, 0, answers, waiting).await
     }
+}
+
+/// What a context asks of its device before it is trusted. Without parameters, a lane takes a word and leaves a vector
+/// of four.
+pub(crate) struct Check {
+    pub(crate) stage: Stage,
+    pub(crate) groups: u32,
+    pub(crate) parameters: Option<Parameters>,
 }
 
 /// Puts the values of a window where they belong in the whole result.
@@ -662,7 +704,7 @@ impl Workspace {
         self.operations.iter().find(|(operation, _)| operation == part).map(|(_, prepared)| prepared)
     }
 
-    /// Lets `give` write each input into the upload buffer, piece after piece, and hands it to the device.
+    /// Lets `give` write each input into the upload buffer, piece after piece.
     fn fill(&mut self, part: &Operation, mut give: impl FnMut(Input, &mut dyn FnMut(&[u8]))) -> Result<()> {
         let upload = self.upload.as_ref().ok_or_else(missing)?;
         {
@@ -678,7 +720,6 @@ impl Workspace {
                 });
             }
         }
-        upload.unmap();
         Ok(())
     }
 
@@ -689,6 +730,7 @@ impl Workspace {
             let (Some(upload), Some(download)) = (&self.upload, &self.download) else {
                 return Err(missing());
             };
+            upload.unmap();
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
             let sections = self.inputs.iter().zip(part.input_bytes).zip(part.sections());
             for ((input, bytes), start) in sections.filter(|((_, bytes), _)| *bytes > 0) {
@@ -713,7 +755,7 @@ impl Workspace {
         })?;
         let buffers = [(&self.upload, wgpu::MapMode::Write), (&self.download, wgpu::MapMode::Read)];
         let buffers = buffers.into_iter().filter_map(|(buffer, mode)| Some((buffer.clone()?, mode)));
-        gpu.map(submission, buffers, waiting)
+        Ok(gpu.map(submission, buffers, waiting))
     }
 
     /// Lets `take` read `bytes` of the download buffer.

@@ -104,9 +104,27 @@ fn a_row_over_several_bindings() {
 
 #[test]
 fn more_rows_than_one_dimension_of_a_grid() {
-    let plan = plan(Rows::batch(1_000_000, 2000).unwrap(), &graphics_card());
+    let mut capabilities = graphics_card();
+    capabilities.dispatch_elements = u64::MAX;
+    let plan = plan(Rows::batch(1_000_000, 2000).unwrap(), &capabilities);
     assert_eq!(plan.kernel(), Kernel::WorkgroupPerRow);
     assert!(plan.to_string().contains("65535 × "), "{plan}");
+}
+
+#[test]
+fn dispatches_stay_short() {
+    let mut capabilities = graphics_card();
+    capabilities.dispatch_elements = 1 << 20;
+    for rows in [Rows::batch(1 << 14, 1000), Rows::new(1 << 10, 100, 160), Rows::batch(1 << 20, 16)] {
+        let rows = rows.unwrap();
+        let short = plan(rows, &capabilities);
+        let slabs = (1 << 20) / (rows.classes() * rows.inner());
+        assert_eq!(short.windows(), rows.outer().div_ceil(slabs), "{short}");
+        let most = slabs * rows.classes() * rows.inner();
+        assert!(short.to_string().contains(&format!("up to {most} elements in one dispatch")), "{short}");
+    }
+    // A row of more is not cut for it.
+    assert_eq!(plan(Rows::batch(3, 1 << 21).unwrap(), &capabilities).windows(), 3);
 }
 
 #[test]

@@ -1,11 +1,16 @@
 //! Opening the device that was asked for, with the reason in words.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use wgpu_softmax::{Device, Dtype, Engine, Error};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::shown;
 use crate::tables;
+
+/// How long a device is waited for where nobody says otherwise.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A device that is ready, for elements of one type.
 #[derive(Debug)]
@@ -49,15 +54,16 @@ impl Chosen {
     }
 }
 
-/// Opens the device for elements of type `dtype`; an error where it is missing or does not compute in it.
-pub fn open(device: &Device, dtype: Dtype) -> wgpu_softmax::Result<Chosen> {
+/// Opens the device for elements of type `dtype`; an error where it is missing or does not compute in it. Nothing
+/// that it is asked may take longer than `timeout`.
+pub fn open(device: &Device, dtype: Dtype, timeout: Duration) -> wgpu_softmax::Result<Chosen> {
     // No GPU has to be woken up to learn that none computes in f64.
     if *device == Device::Auto && dtype == Dtype::F64 {
         let mut chosen = describe(Device::Cpu.open_blocking()?, dtype);
         chosen.identity.why = "GPUs do not compute in f64".into();
         return Ok(chosen);
     }
-    let chosen = describe(device.open_blocking()?, dtype);
+    let chosen = describe(device.open_within_blocking(timeout)?, dtype);
     if chosen.engine.uses_gpu(dtype) && dtype == Dtype::F64 {
         return Err(Error::UnsupportedDtype { dtype, device: chosen.identity.name });
     }

@@ -108,6 +108,16 @@ impl From<Error> for Failure {
                 "{what} needs {needed} where the device allows {limit}: use --device cpu, or a device that allows \
                  more"
             )),
+            Error::Timeout { limit } => Failure::Device(format!(
+                "the device has not answered within {} s: allow more by --timeout, or use --device cpu",
+                limit.as_secs_f64()
+            )),
+            Error::DeviceLost { detail } => {
+                Failure::Device(format!("the device was lost ({detail}): run it again, or use --device cpu"))
+            }
+            Error::OutOfMemory { detail } => Failure::Device(format!(
+                "out of memory ({detail}): close what else uses the device, give smaller arrays, or use --device cpu"
+            )),
             _ => Failure::Device(error.to_string()),
         }
     }

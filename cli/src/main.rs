@@ -31,6 +31,7 @@ use crate::failure::{Failure, OUTPUT_STATUS};
 
 fn main() -> ExitCode {
     keep_drivers_quiet();
+    keep_losses_quiet();
     let args = match Args::try_parse().and_then(Args::checked) {
         Ok(args) => args,
         Err(refusal) => {
@@ -61,6 +62,18 @@ fn main() -> ExitCode {
             ExitCode::from(failure.status())
         }
     }
+}
+
+/// wgpu panics where a device is lost while it is waited for. The library makes an error of it, which is told; the
+/// panic itself is no news then.
+fn keep_losses_quiet() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload().downcast_ref::<String>();
+        if !message.is_some_and(|message| message.contains("Parent device is lost")) {
+            usual(panic);
+        }
+    }));
 }
 
 /// Vulkan drivers look for a window system, and complain on standard error where no desktop has set a folder

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use crate::{Op, Options, Output};
 
+use super::exponential::Anchors;
 use super::instruction_set::{InstructionSet, Machine, Task};
 use super::lanes::{self, BLOCK, BlockSums, Chunk, LANES, Lanes, STRETCH, Totals};
 use super::real::Real;
@@ -185,18 +186,18 @@ fn measure_lanes<T: Real, M: Machine, const KEPT: bool>(
     tile: &mut [Chunk<T>],
 ) -> [Statistics; LANES] {
     let maxima: Lanes<T, M> = lanes::maxima(machine, tile);
-    let anchors = lanes::anchors(maxima);
+    let anchors = Anchors::new(maxima);
     if tile.len() <= BLOCK * LANES {
-        let mut accumulators = [BlockSums::<_, KEPT>::new(anchors); LANES];
+        let mut accumulators = [BlockSums::<_, KEPT>::new(machine); LANES];
         for (index, sums) in accumulators.iter_mut().enumerate().take(tile.len()) {
-            *sums = sums_of_block(machine, tile, index, anchors);
+            *sums = sums_of_block(machine, tile, index, &anchors);
         }
         return lanes::of_rows_of_block(maxima, &accumulators[..tile.len().min(LANES)]);
     }
     let mut accumulators = [Totals::<Lanes<T, M>, KEPT>::new(machine); LANES];
     for block in tile.chunks_mut(BLOCK * LANES) {
         for (index, totals) in accumulators.iter_mut().enumerate().take(block.len()) {
-            totals.add(&sums_of_block(machine, block, index, anchors));
+            totals.add(&sums_of_block(machine, block, index, &anchors));
         }
     }
     // As the lanes of one row are joined.
@@ -217,11 +218,11 @@ fn sums_of_block<T: Real, M: Machine, const KEPT: bool>(
     machine: M,
     block: &mut [Chunk<T>],
     index: usize,
-    anchors: Lanes<T, M>,
+    anchors: &Anchors<Lanes<T, M>>,
 ) -> BlockSums<Lanes<T, M>, KEPT> {
-    let mut sums = BlockSums::new(anchors);
+    let mut sums = BlockSums::new(machine);
     for (round, chunk) in block[index..].iter_mut().step_by(LANES).enumerate() {
-        let terms = sums.add(round, Vector::load(machine, chunk));
+        let terms = sums.add(round, Vector::load(machine, chunk), anchors);
         if KEPT {
             terms.store(chunk);
         }

@@ -8,7 +8,7 @@ use crate::{Op, Options, Rows};
 use super::instruction_set::{InstructionSet, Machine, Task};
 use super::lanes::{LANES, Lanes, chunk_of, store};
 use super::real::Real;
-use super::vectors::{Arithmetic, Vector};
+use super::vectors::Vector;
 use super::{compute_rows_with, for_each_logarithm, threads};
 
 /// Computes the Jacobian of every row of a compact `rows × classes` batch.
@@ -46,7 +46,9 @@ pub(super) fn compute<T: Real>(
 /// log Σ exp(x − maximum) of each row.
 pub(super) fn log_sums<T: Real>(instructions: InstructionSet, logits: &[T], classes: usize) -> Vec<f64> {
     let mut log_sums = Vec::with_capacity(logits.len() / classes.max(1));
-    for_each_logarithm(instructions, logits, classes, |_, _, of_rows| log_sums.extend_from_slice(of_rows));
+    for_each_logarithm(instructions, logits, classes, &mut |_, _, of_rows| {
+        log_sums.extend_from_slice(of_rows)
+    });
     log_sums
 }
 

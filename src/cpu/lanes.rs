@@ -10,8 +10,10 @@
 //! bear. At last each accumulator of the upper half joins the one half of them below, until one is left. A row of
 //! one block does that in the type of the logits, too. The width of the machine's registers does not come into it.
 
+use std::marker::PhantomData;
+
 use super::compensated::CompensatedSum;
-use super::exponential::{exponentials, lifted_exponentials};
+use super::exponential::Anchors;
 use super::real::Real;
 use super::statistics::Statistics;
 pub(super) use super::vectors::LANES;
@@ -79,20 +81,12 @@ pub(super) fn maxima<V: Vector>(machine: V::Machine, chunks: &[Chunk<V::Number>]
     first.larger(second).larger(third.larger(fourth))
 }
 
-/// What the exponentials are taken relative to: the maximum, except where there is nothing but −∞. There,
-/// any finite number makes every term 0, and still makes a NaN of a NaN.
-#[inline(always)]
-pub(super) fn anchors<V: Vector>(maxima: V) -> V {
-    maxima.zero_where_equal(maxima, maxima.constant(V::Number::NEG_INFINITY))
-}
-
 /// What up to [`BLOCK`] chunks come to, taken in one by one.
 ///
 /// The terms are exp(x − anchor) where they are `KEPT`, to become probabilities; otherwise lifted as logarithms need
 /// it, and added up only where x is not the anchor itself.
 #[derive(Clone, Copy)]
 pub(super) struct BlockSums<V, const KEPT: bool> {
-    anchors: V,
     /// Of the first two chunks, and of the other two.
     halves: [V; 2],
     /// How many logits were the anchor itself; 0 where terms are kept.
@@ -101,23 +95,29 @@ pub(super) struct BlockSums<V, const KEPT: bool> {
 
 impl<V: Vector, const KEPT: bool> BlockSums<V, KEPT> {
     #[inline(always)]
-    pub(super) fn new(anchors: V) -> Self {
-        let zero = anchors.constant(V::Number::ZERO);
-        BlockSums { anchors, halves: [zero; 2], at_anchor: zero }
+    pub(super) fn new(machine: V::Machine) -> Self {
+        let zero = V::splat(machine, V::Number::ZERO);
+        BlockSums { halves: [zero; 2], at_anchor: zero }
     }
 
     /// Takes in the chunk of a number below [`BLOCK`], and gives its terms.
     #[inline(always)]
-    pub(super) fn add(&mut self, number: usize, x: V) -> V {
-        let term = if KEPT { exponentials(x, self.anchors) } else { lifted_exponentials(x, self.anchors) };
+    pub(super) fn add(&mut self, number: usize, x: V, anchors: &Anchors<V>) -> V {
+        let term = if KEPT { anchors.exponentials(x) } else { anchors.lifted_exponentials(x) };
         let mut summand = term;
         if !KEPT {
-            summand = term.zero_where_equal(x, self.anchors);
-            self.at_anchor = self.at_anchor.plus(x.one_where_equal(self.anchors));
+            summand = term.zero_where_equal(x, anchors.numbers());
+            self.at_anchor = self.at_anchor.plus(x.one_where_equal(anchors.numbers()));
         }
         let half = &mut self.halves[number / 2];
         *half = half.plus(summand);
         term
+    }
+
+    /// How many logits were the anchor, lane by lane.
+    #[inline(always)]
+    pub(super) fn at_anchor(&self) -> V {
+        self.at_anchor
     }
 
     /// The sum of the terms, lane by lane.
@@ -248,25 +248,49 @@ fn statistics<T: Real, const KEPT: bool>(maximum: T, at_anchor: T, sum: Compensa
     Statistics::new(maximum, at_anchor.widen(), sum)
 }
 
-/// Σ `term` over two rows side by side, made of values of `T`: of class j in the accumulator of number j mod
-/// [`LANES`], and those joined one after the other.
+/// A sum in every lane, of numbers that are made of values of `T` in f64.
+pub(super) struct LaneSums<T> {
+    high: Chunk<f64>,
+    low: Chunk<f64>,
+    made_of: PhantomData<T>,
+}
+
+impl<T: Real> LaneSums<T> {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        LaneSums { high: [0.0; LANES], low: [0.0; LANES], made_of: PhantomData }
+    }
+
+    #[inline(always)]
+    pub(super) fn add(&mut self, lane: usize, term: f64) {
+        T::accumulate_wide(term, &mut self.high[lane], &mut self.low[lane]);
+    }
+
+    /// The sum of all lanes, one joined after the other.
+    #[inline(always)]
+    pub(super) fn join(&self) -> CompensatedSum {
+        let lanes = self.high.iter().zip(&self.low).map(|(&high, &low)| CompensatedSum { high, low });
+        lanes.fold(CompensatedSum::default(), CompensatedSum::join)
+    }
+}
+
+/// Σ `term` over two rows side by side, made of values of `T`: of class j in the lane of number j mod [`LANES`].
 #[inline(always)]
 pub(super) fn sum_of_pairs<T: Real, A: Copy, B: Copy>(
     first: &[A],
     second: &[B],
     term: impl Fn(A, B) -> f64,
 ) -> CompensatedSum {
-    let (mut high, mut low) = ([0.0; LANES], [0.0; LANES]);
+    let mut sums = LaneSums::<T>::new();
     let (first, last_first) = first.as_chunks::<LANES>();
     let (second, last_second) = second.as_chunks::<LANES>();
     for (first, second) in first.iter().zip(second) {
         for lane in 0..LANES {
-            T::accumulate_wide(term(first[lane], second[lane]), &mut high[lane], &mut low[lane]);
+            sums.add(lane, term(first[lane], second[lane]));
         }
     }
     for (lane, (&first, &second)) in last_first.iter().zip(last_second).enumerate() {
-        T::accumulate_wide(term(first, second), &mut high[lane], &mut low[lane]);
+        sums.add(lane, term(first, second));
     }
-    let lanes = high.into_iter().zip(low).map(|(high, low)| CompensatedSum { high, low });
-    lanes.fold(CompensatedSum::default(), CompensatedSum::join)
+    sums.join()
 }

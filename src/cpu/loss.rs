@@ -11,11 +11,12 @@ use crate::one_call::widest;
 use crate::{Dtype, Element, Elements, FullyMasked, Targets};
 
 use super::blocks::{Block, Kind, Layout, Participation, Place, Written, reused};
-use super::exponential::exp_of_difference;
+use super::exponential::Anchors;
 use super::instruction_set::Machine;
-use super::lanes::sum_of_pairs;
+use super::lanes::{LANES, LaneSums, chunk_of, sum_of_pairs};
 use super::real::Real;
 use super::statistics::{ROWS_AT_ONCE, Statistics};
+use super::vectors::Vector;
 use super::{for_each_logarithm, instruction_set, measure_rows, threads};
 
 /// Classes of one row whose gradient is worth a task of its own.
@@ -255,7 +256,7 @@ impl Task<'_> {
         let logits = logits.get(rows.start * classes..rows.end * classes).unwrap_or_default();
         let mut results = RowResults::default();
         results.losses.reserve_exact(rows.len());
-        for_each_logarithm(self.layout.instructions, logits, classes, |first, maxima, log_sums| {
+        for_each_logarithm(self.layout.instructions, logits, classes, &mut |first, maxima, log_sums| {
             let mut places = [0; LABELS_AT_ONCE];
             let labels = labels.widened(rows.start + first, &mut places);
             let of_rows =
@@ -450,12 +451,20 @@ impl<T: Real> instruction_set::Task for SumOfDistances<'_, T> {
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) -> f64 {
         let Row { logits, measured: Measured { maximum, .. }, .. } = *self.row;
-        let anchor = T::narrow(maximum);
-        let term = |x: T, _| {
-            let term = exp_of_difference(machine, x, anchor).widen();
-            if term == 0.0 { 0.0 } else { term * (maximum - x.widen()) }
-        };
-        sum_of_pairs::<T, _, _>(logits, logits, term).value()
+        let anchors = Anchors::new(T::Vector::splat(machine, T::narrow(maximum)));
+        let mut sums = LaneSums::<T>::new();
+        for first in (0..logits.len()).step_by(LANES) {
+            let chunk: T::Vector<M> = chunk_of(machine, &logits[first..], logits.len() - first);
+            let (mut logits, mut terms) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+            chunk.store(&mut logits);
+            anchors.exponentials(chunk).store(&mut terms);
+            for lane in 0..LANES {
+                let product = terms[lane].widen() * (maximum - logits[lane].widen());
+                // Where a term has vanished, the distance may be infinite.
+                sums.add(lane, if terms[lane] == T::ZERO { 0.0 } else { product });
+            }
+        }
+        sums.join().value()
     }
 }
 
@@ -498,16 +507,21 @@ impl<T: Real> instruction_set::Task for Gradient<'_, T> {
         let Gradient { formula, logits, q } = self;
         let Formula { scale, of_z_loss, sum_of_targets, maximum, sum, temperature } = *formula;
         let of_exponential = (scale * sum_of_targets + of_z_loss) / (sum * temperature);
-        if q.is_empty() {
-            for x in logits {
-                *x = T::narrow(exp_of_difference(machine, *x, maximum).widen() * of_exponential);
+        let of_target = scale / temperature;
+        let anchors = Anchors::new(T::Vector::splat(machine, maximum));
+        let mut q = q.chunks(LANES);
+        for logits in logits.chunks_mut(LANES) {
+            let chunk: T::Vector<M> = chunk_of(machine, logits, logits.len());
+            let (mut terms, mut targets) = ([T::ZERO; LANES], [0.0; LANES]);
+            anchors.exponentials(chunk).store(&mut terms);
+            if let Some(q) = q.next() {
+                targets[..q.len()].copy_from_slice(q);
             }
-        } else {
-            let of_target = scale / temperature;
-            for (x, q) in logits.iter_mut().zip(q) {
-                let term = exp_of_difference(machine, *x, maximum).widen();
-                *x = T::narrow(term * of_exponential - q * of_target);
+            let mut gradient = [T::ZERO; LANES];
+            for lane in 0..LANES {
+                gradient[lane] = T::narrow(terms[lane].widen() * of_exponential - targets[lane] * of_target);
             }
+            logits.copy_from_slice(&gradient[..logits.len()]);
         }
     }
 }

@@ -40,9 +40,11 @@ mod jacobian;
 mod lanes;
 mod loss;
 mod products;
+mod quartets;
 mod real;
 mod request;
 mod row;
+mod segments;
 mod shared_result;
 mod short;
 pub(crate) mod sixteen_bits;
@@ -56,11 +58,10 @@ use crate::{Op, Options, Output, Rows};
 
 pub(crate) use compensated::CompensatedSum;
 use instruction_set::InstructionSet;
-use lanes::LANES;
 pub(crate) use loss::compute_loss;
 pub use real::Real;
 pub(crate) use request::compute_request;
-use statistics::Statistics;
+use statistics::{Statistics, Take};
 
 /// Computes every row of `logits` into `result`.
 ///
@@ -93,7 +94,7 @@ fn compute_rows_with<T: Real>(
         }
     } else if inner != 1 {
         columns::compute(instructions, op, logits, sizes, result, options);
-    } else if classes <= LANES {
+    } else if classes <= short::longest::<T>() {
         short::compute(instructions, op, logits, classes, result, options);
     } else {
         row::compute(instructions, op, logits, classes, result, options);
@@ -123,11 +124,13 @@ fn for_each_logarithm<T: Real>(
     instructions: InstructionSet,
     logits: &[T],
     classes: usize,
-    take: impl FnMut(usize, &[T], &[f64]),
+    take: &mut Take<'_, T>,
 ) {
     match classes {
         0 => {}
-        1..=LANES => short::for_each_logarithm(instructions, logits, classes, take),
+        _ if classes <= short::longest::<T>() => {
+            short::for_each_logarithm(instructions, logits, classes, take)
+        }
         _ => row::for_each_logarithm(instructions, logits, classes, take),
     }
 }

@@ -5,7 +5,7 @@ use std::ops::{Add, Div, Mul, Sub};
 
 use super::compensated::{CompensatedSum, two_sum};
 use super::instruction_set::Machine;
-use super::vectors::{Arithmetic, Vector};
+use super::vectors::Vector;
 
 /// A floating-point type that the CPU computes in: `f32` or `f64`.
 ///
@@ -35,35 +35,35 @@ pub trait Real:
     /// The one NaN that is ever written: quiet, positive, without payload.
     const NAN: Self;
 
-    /// Where exp(x) leaves the normal numbers, towards zero: (least normal exponent)·ln 2, from above.
-    const EXP_UNDERFLOW: Self;
-    /// Where exp(x)·2^LIFT does.
-    const LIFTED_EXP_UNDERFLOW: Self;
+    /// The least anchors of exponentials that need no origin of their own, and the least above those that do.
+    ///
+    /// Outside, x − anchor is exact for every x whose exponential has not vanished, lifted or not. Inside, the product
+    /// of x in sixteenths with the high part of ln 2 is.
+    const LEAST_NEAR_ANCHOR: Self;
+    const LEAST_FAR_ANCHOR: Self;
+    /// 1.5 units of the first number whose last digit is a sixteenth: added to a small x, it leaves round(16·x) in the
+    /// low bits of the sum. Even, so that ties are the same for all that is added to it.
+    const ROUND_TO_SIXTEENTHS: Self;
+    /// 2^(j/16).
+    const POWERS: [Self; 16];
+    /// Those, times 2^LIFT.
+    const LIFTED_POWERS: [Self; 16];
+    /// The least exponent of two that makes a normal number of a power.
+    const LEAST_EXPONENT: Self;
+    /// The least that makes one of a lifted power.
+    const LEAST_LIFTED_EXPONENT: Self;
     /// 2^−LIFT. LIFT leaves enough of the range above that a block of lifted terms cannot overflow, and adds
     /// so much below that what still vanishes is nothing, however many terms there are.
     const UNLIFT: f64;
     /// log₂ e.
     const LOG2_E: Self;
-    /// −ln 2 to so few bits that its product with every exponent of the type is exact.
+    /// −ln 2 to so few bits that its product with every small number of sixteenths is exact.
     const MINUS_LN_2_HIGH: Self;
     /// What [`MINUS_LN_2_HIGH`](Real::MINUS_LN_2_HIGH) lacks of −ln 2.
     const MINUS_LN_2_LOW: Self;
-    /// 1.5 units of the first number that has no fractional bits, plus the exponent bias: added to a
-    /// small x, it leaves round(x) + bias in the low bits of the sum.
-    const ROUND_AND_BIAS: Self;
-    /// The same, with LIFT added to the bias.
-    const ROUND_AND_LIFTED_BIAS: Self;
 
-    /// (exp(r) − 1 − r) / r² for |r| ≤ ½ ln 2, interpolated where the Chebyshev polynomial of the next
-    /// degree has its zeros.
-    fn exponential_curvature<A: Arithmetic<Number = Self>>(r: A) -> A;
-
-    /// `self · factor + addend`, rounded once.
-    fn mul_add(self, factor: Self, addend: Self) -> Self;
-
-    /// 2ⁿ, for the n whose sum with [`ROUND_AND_BIAS`](Real::ROUND_AND_BIAS) `self` is. From anything else it
-    /// makes some number.
-    fn power_of_two(self) -> Self;
+    /// (exp(r) − 1 − r) / r² for |r| ≤ ln 2 / 16, as the polynomial that is nearest to it where exp(r) is to be.
+    fn exponential_curvature<V: Vector<Number = Self>>(r: V) -> V;
 
     /// Adds a number that was made of values of this type, in f64, to the running sum `high + low`, which is more
     /// exact than this type by far.
@@ -85,6 +85,46 @@ pub trait Real:
     fn narrow(value: f64) -> Self;
 }
 
+/// 2^(j/16).
+const SIXTEENTHS: [f64; 16] = [
+    1.0,
+    1.044_273_782_427_413_8,
+    1.090_507_732_665_257_7,
+    1.138_788_634_756_691_6,
+    1.189_207_115_002_721,
+    1.241_857_812_073_484,
+    1.296_839_554_651_009_6,
+    1.354_255_546_936_892_7,
+    1.414_213_562_373_095_1,
+    1.476_826_145_939_499_3,
+    1.542_210_825_407_940_7,
+    1.610_490_331_949_254_3,
+    1.681_792_830_507_429,
+    1.756_252_160_373_299_5,
+    1.834_008_086_409_342_4,
+    1.915_206_561_397_147_4,
+];
+
+const fn powers_of_f32(scale: f32) -> [f32; 16] {
+    let mut powers = [scale; 16];
+    let mut j = 0;
+    while j < 16 {
+        powers[j] *= SIXTEENTHS[j] as f32;
+        j += 1;
+    }
+    powers
+}
+
+const fn powers_of_f64(scale: f64) -> [f64; 16] {
+    let mut powers = [scale; 16];
+    let mut j = 0;
+    while j < 16 {
+        powers[j] *= SIXTEENTHS[j];
+        j += 1;
+    }
+    powers
+}
+
 /// Horner's rule, the constant term first.
 macro_rules! polynomial {
     ($x:ident; $last:expr) => { $x.constant($last) };
@@ -101,29 +141,22 @@ impl Real for f32 {
     const NEG_INFINITY: Self = f32::NEG_INFINITY;
     const NAN: Self = f32::from_bits(0x7fc0_0000);
 
-    const EXP_UNDERFLOW: Self = -87.336_54;
-    const LIFTED_EXP_UNDERFLOW: Self = -156.651_25;
+    const LEAST_NEAR_ANCHOR: Self = -157.0;
+    const LEAST_FAR_ANCHOR: Self = 314.0;
     const UNLIFT: f64 = 1.0 / (1u128 << 100) as f64;
+    const ROUND_TO_SIXTEENTHS: Self = 786_432.0;
+    const POWERS: [Self; 16] = powers_of_f32(1.0);
+    const LIFTED_POWERS: [Self; 16] = powers_of_f32((1u128 << 100) as f32);
+    const LEAST_EXPONENT: Self = -126.0;
+    const LEAST_LIFTED_EXPONENT: Self = -226.0;
     const LOG2_E: Self = std::f32::consts::LOG2_E;
-    const MINUS_LN_2_HIGH: Self = -45_426.0 / 65_536.0;
-    const MINUS_LN_2_LOW: Self = -1.428_606_8e-6;
-    const ROUND_AND_BIAS: Self = 12_582_912.0 + 127.0;
-    const ROUND_AND_LIFTED_BIAS: Self = 12_582_912.0 + 127.0 + 100.0;
+    const MINUS_LN_2_HIGH: Self = -1_419.0 / 2_048.0;
+    const MINUS_LN_2_LOW: Self = -2.760_868_1e-4;
 
-    // Off by 0.17 u at most, so that one more coefficient would not be seen in the result.
+    // Off by 0.43 u at most.
     #[inline(always)]
-    fn exponential_curvature<A: Arithmetic<Number = Self>>(r: A) -> A {
-        polynomial!(r; 0.5, 0.166_665_76, 0.041_666_556, 0.008_363_203, 0.001_392_621_3)
-    }
-
-    #[inline(always)]
-    fn mul_add(self, factor: Self, addend: Self) -> Self {
-        f32::mul_add(self, factor, addend)
-    }
-
-    #[inline(always)]
-    fn power_of_two(self) -> Self {
-        f32::from_bits(self.to_bits() << 23)
+    fn exponential_curvature<V: Vector<Number = Self>>(r: V) -> V {
+        polynomial!(r; 0.500_064_5, 0.166_669_79)
     }
 
     #[inline(always)]
@@ -183,41 +216,30 @@ impl Real for f64 {
     const NEG_INFINITY: Self = f64::NEG_INFINITY;
     const NAN: Self = f64::from_bits(0x7ff8_0000_0000_0000);
 
-    const EXP_UNDERFLOW: Self = -708.396_418;
-    const LIFTED_EXP_UNDERFLOW: Self = -1_332.228_880;
+    const LEAST_NEAR_ANCHOR: Self = -1_333.0;
+    const LEAST_FAR_ANCHOR: Self = 2_666.0;
     const UNLIFT: f64 = f64::from_bits((1023 - 900) << 52);
+    const ROUND_TO_SIXTEENTHS: Self = 422_212_465_065_984.0;
+    const POWERS: [Self; 16] = powers_of_f64(1.0);
+    const LIFTED_POWERS: [Self; 16] = powers_of_f64(f64::from_bits((1023 + 900) << 52));
+    const LEAST_EXPONENT: Self = -1_022.0;
+    const LEAST_LIFTED_EXPONENT: Self = -1_922.0;
     const LOG2_E: Self = std::f64::consts::LOG2_E;
     const MINUS_LN_2_HIGH: Self = -2_977_044_471.0 / 4_294_967_296.0;
     const MINUS_LN_2_LOW: Self = -1.908_214_929_270_587_7e-10;
-    const ROUND_AND_BIAS: Self = 6_755_399_441_055_744.0 + 1023.0;
-    const ROUND_AND_LIFTED_BIAS: Self = 6_755_399_441_055_744.0 + 1023.0 + 900.0;
 
-    // Off by 0.15 u at most.
+    // Off by 0.03 u at most.
     #[inline(always)]
-    fn exponential_curvature<A: Arithmetic<Number = Self>>(r: A) -> A {
+    fn exponential_curvature<V: Vector<Number = Self>>(r: V) -> V {
         polynomial!(
             r;
-            0.500_000_000_000_000_1,
-            0.166_666_666_666_666_69,
-            0.041_666_666_666_623_99,
-            0.008_333_333_333_330_051,
-            0.001_388_888_891_728_179_4,
-            1.984_126_986_310_596_8e-4,
-            2.480_152_119_021_773e-5,
-            2.755_726_837_868_419_2e-6,
-            2.762_013_871_973_399_4e-7,
-            2.510_042_415_700_506_7e-8
+            0.500_000_000_000_029_6,
+            0.166_666_666_666_638_65,
+            0.041_666_666_570_055_744,
+            0.008_333_333_369_158_744,
+            0.001_388_978_068_843_681,
+            1.984_063_128_917_396_7e-4
         )
-    }
-
-    #[inline(always)]
-    fn mul_add(self, factor: Self, addend: Self) -> Self {
-        f64::mul_add(self, factor, addend)
-    }
-
-    #[inline(always)]
-    fn power_of_two(self) -> Self {
-        f64::from_bits(self.to_bits() << 52)
     }
 
     #[inline(always)]

@@ -7,12 +7,13 @@
 
 use crate::{Op, Options, Output};
 
+use super::exponential::Anchors;
 use super::instruction_set::{InstructionSet, Machine, Task};
 use super::lanes::{self, BLOCK, BlockSums, LANES, Lanes, STRETCH, Totals, chunk_of, store};
 use super::real::Real;
-use super::statistics::{Finish, MeasuredRows, ROWS_AT_ONCE, Statistics, log_probabilities};
+use super::statistics::{Finish, MeasuredRows, ROWS_AT_ONCE, Statistics, Take, log_probabilities};
 use super::threads;
-use super::vectors::{Arithmetic, Vector};
+use super::vectors::Vector;
 
 /// Logits of one row that are worth a task of their own: a whole number of stretches.
 const LOGITS_PER_PIECE: usize = 16 * STRETCH;
@@ -105,7 +106,7 @@ pub(super) fn for_each_logarithm<T: Real>(
     instructions: InstructionSet,
     logits: &[T],
     classes: usize,
-    mut take: impl FnMut(usize, &[T], &[f64]),
+    take: &mut Take<'_, T>,
 ) {
     let mut measured = MeasuredRows::new();
     for first in (0..logits.len() / classes).step_by(ROWS_AT_ONCE) {
@@ -133,7 +134,7 @@ impl<T: Real> Task for MeasureRows<'_, T> {
         let mut rows = Vec::with_capacity(self.logits.len() / self.classes);
         for logits in self.logits.chunks_exact(self.classes) {
             rows.push(match self.classes <= STRETCH {
-                true => measure::<T, M, false>(machine, logits, logits.len(), &mut []),
+                true => measure::<T, M, false>(machine, logits, logits.len(), &mut [], None),
                 false => {
                     Statistics::join(&machine.call(Measure { op: Op::LogSumExp, logits, terms: &mut [] }))
                 }
@@ -217,10 +218,13 @@ fn logarithms<T: Real, M: Machine>(
     let rows_at_once = (STRETCH / classes).clamp(1, ROWS_AT_ONCE);
     let mut measured = MeasuredRows::new();
     let rows = logits.len() / classes;
+    let results = result.as_ptr();
+    let written = |row| (op == Op::LogSoftmax && !streamed).then(|| results.wrapping_add(row * classes));
     for first in (0..rows).step_by(rows_at_once) {
         let rows = first..rows.min(first + rows_at_once);
         for row in rows.clone() {
-            let statistics = measure::<T, M, false>(machine, &logits[row * classes..], classes, &mut []);
+            let statistics =
+                measure::<T, M, false>(machine, &logits[row * classes..], classes, &mut [], written(row));
             measured.set(row - first, &statistics);
         }
         if op == Op::LogSumExp {
@@ -249,49 +253,9 @@ fn softmax_of_row<T: Real, M: Machine>(
     terms: &mut [T],
     options: &Options,
 ) {
-    match classes.div_ceil(LANES) {
-        2 => softmax_of_block::<T, M, 2>(machine, logits, classes, result, options),
-        3 => softmax_of_block::<T, M, 3>(machine, logits, classes, result, options),
-        4 => softmax_of_block::<T, M, 4>(machine, logits, classes, result, options),
-        _ => {
-            let row = measure::<T, M, true>(machine, logits, classes, terms);
-            let finish = row.finish(&row, Op::Softmax, options);
-            write_stretch(machine, finish, terms, classes, result, streamed);
-        }
-    }
-}
-
-/// As [`softmax_of_row`], of a row of so many chunks.
-#[inline(always)]
-fn softmax_of_block<T: Real, M: Machine, const CHUNKS: usize>(
-    machine: M,
-    logits: &[T],
-    classes: usize,
-    result: &mut [T],
-    options: &Options,
-) {
-    let mut chunks = [Lanes::<T, M>::splat(machine, T::NEG_INFINITY); CHUNKS];
-    let mut maxima = chunks[0];
-    for (index, chunk) in chunks.iter_mut().enumerate() {
-        *chunk = chunk_of(machine, &logits[index * LANES..], classes - index * LANES);
-        maxima = maxima.larger(*chunk);
-    }
-    let maxima = maxima.across(LANES, Vector::larger);
-    let mut sums = BlockSums::<_, true>::new(lanes::anchors(maxima));
-    for (index, chunk) in chunks.iter_mut().enumerate() {
-        *chunk = sums.add(index, *chunk);
-    }
-    let row = sums.of_row(maxima.first());
-    match row.finish(&row, Op::Softmax, options) {
-        Finish::Scale(factor) => {
-            let factors = Lanes::<T, M>::splat(machine, factor);
-            for (index, terms) in chunks.into_iter().enumerate() {
-                store(terms.times(factors), classes - index * LANES, &mut result[index * LANES..]);
-            }
-        }
-        Finish::Fill(value) => result[..classes].fill(value),
-        Finish::Subtract { .. } => {}
-    }
+    let written = (!streamed).then_some(result.as_ptr());
+    let row = measure::<T, M, true>(machine, logits, classes, terms, written);
+    write_stretch(machine, row.finish(&row, Op::Softmax, options), terms, classes, result, streamed);
 }
 
 /// The statistics of each stretch of a piece; for softmax, also the terms.
@@ -313,9 +277,9 @@ impl<T: Real> Task for Measure<'_, T> {
         for logits in self.logits.chunks(STRETCH) {
             parts.push(match (self.op, terms.next()) {
                 (Op::Softmax, Some(terms)) => {
-                    measure::<T, M, true>(machine, logits, logits.len().min(terms.len()), terms)
+                    measure::<T, M, true>(machine, logits, logits.len().min(terms.len()), terms, None)
                 }
-                _ => measure::<T, M, false>(machine, logits, logits.len(), &mut []),
+                _ => measure::<T, M, false>(machine, logits, logits.len(), &mut [], None),
             });
         }
         parts
@@ -376,13 +340,14 @@ impl<T: Real> Task for Scale<'_, T> {
 }
 
 /// The statistics of a stretch of so many classes that begins where `logits` does. Its terms are left where `kept`
-/// begins, and anything behind them.
+/// begins, and anything behind them. The cache lines from where results will be `written` are asked for meanwhile.
 #[inline(always)]
 fn measure<T: Real, M: Machine, const KEPT: bool>(
     machine: M,
     logits: &[T],
     classes: usize,
     kept: &mut [T],
+    written: Option<*const T>,
 ) -> Statistics {
     let (chunks, _) = logits[..classes].as_chunks::<LANES>();
     let full = chunks.len() * LANES;
@@ -391,32 +356,32 @@ fn measure<T: Real, M: Machine, const KEPT: bool>(
         maxima = maxima.larger(chunk_of(machine, &logits[full..], classes - full));
     }
     let maxima = maxima.across(LANES, Vector::larger);
-    let anchors = lanes::anchors(maxima);
+    let anchors = Anchors::new(maxima);
     if classes <= BLOCK * LANES {
-        return measure_block::<T, M, KEPT>(machine, logits, classes, anchors, kept).of_row(maxima.first());
+        return measure_block::<T, M, KEPT>(machine, logits, classes, &anchors, kept).of_row(maxima.first());
     }
     let mut totals = Totals::<Lanes<T, M>, KEPT>::new(machine);
     let (blocks, _) = chunks.as_chunks::<BLOCK>();
-    let (kept_blocks, _) = kept.as_chunks_mut::<LANES>();
-    let (kept_blocks, _) = kept_blocks.as_chunks_mut::<BLOCK>();
-    let mut kept_blocks = kept_blocks.iter_mut();
-    for block in blocks {
-        let mut sums = BlockSums::<_, KEPT>::new(anchors);
-        let mut terms = [anchors; BLOCK];
+    let (kept_chunks, _) = kept.as_chunks_mut::<LANES>();
+    for (number, block) in blocks.iter().enumerate() {
+        let mut sums = BlockSums::<_, KEPT>::new(machine);
         for (index, chunk) in block.iter().enumerate() {
             // What is looked at next lies behind this.
             machine.prefetch(chunk.as_ptr().wrapping_add(classes));
-            terms[index] = sums.add(index, Vector::load(machine, chunk));
+            if let Some(places) = written {
+                machine.prefetch(places.wrapping_add((number * BLOCK + index) * LANES));
+            }
+            let terms = sums.add(index, Vector::load(machine, chunk), &anchors);
+            if KEPT && let Some(places) = kept_chunks.get_mut(number * BLOCK + index) {
+                terms.store(places);
+            }
         }
         totals.add(&sums);
-        if KEPT && let Some(kept) = kept_blocks.next() {
-            terms.into_iter().zip(kept).for_each(|(terms, places)| terms.store(places));
-        }
     }
     let in_blocks = blocks.len() * BLOCK * LANES;
     if in_blocks < classes {
         let kept = kept.get_mut(in_blocks..).unwrap_or_default();
-        totals.add(&measure_block(machine, &logits[in_blocks..], classes - in_blocks, anchors, kept));
+        totals.add(&measure_block(machine, &logits[in_blocks..], classes - in_blocks, &anchors, kept));
     }
     totals.of_row(maxima.first())
 }
@@ -427,13 +392,13 @@ fn measure_block<T: Real, M: Machine, const KEPT: bool>(
     machine: M,
     logits: &[T],
     classes: usize,
-    anchors: Lanes<T, M>,
+    anchors: &Anchors<Lanes<T, M>>,
     kept: &mut [T],
 ) -> BlockSums<Lanes<T, M>, KEPT> {
-    let mut sums = BlockSums::new(anchors);
+    let mut sums = BlockSums::new(machine);
     for index in 0..classes.div_ceil(LANES).min(BLOCK) {
         let first = index * LANES;
-        let terms = sums.add(index, chunk_of(machine, &logits[first..], classes - first));
+        let terms = sums.add(index, chunk_of(machine, &logits[first..], classes - first), anchors);
         if KEPT {
             store(terms, classes - first, &mut kept[first..]);
         }

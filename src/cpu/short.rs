@@ -1,17 +1,69 @@
-//! Rows of no more classes than a chunk has lanes, next to each other: a few of them in each chunk.
+//! Short rows, of one block at most, next to each other: a few of them at once.
 //!
-//! A row has a *segment* of the lanes, the next power of two of its classes; one permutation brings the rows of a
-//! chunk to their segments, one brings them back. The maximum and the sum of a row meet in all of its lanes, in
-//! the order that `lanes.rs` lays down.
+//! How a few rows lie in the lanes is a [`Bundle`]'s affair: several in one chunk (`segments.rs`), or four of one to four
+//! chunks each (`quartets.rs`). The maximum and the sum of a row meet in the lanes that it has in one chunk for all
+//! rows of the bundle, in the order that `lanes.rs` lays down, so that what is done once for each row is done for
+//! all of them together.
 
 use crate::{FullyMasked, Op, Options};
 
+use super::exponential::Anchors;
 use super::instruction_set::{InstructionSet, Machine, Task};
-use super::lanes::{self, BlockSums, LANES, Lanes, chunk_of, store};
+use super::lanes::{BLOCK, LANES, Lanes, chunk_of};
+use super::quartets::Quartets;
 use super::real::Real;
-use super::statistics::{MeasuredRows, ROWS_AT_ONCE, log_probabilities};
+use super::segments::Segments;
+use super::statistics::{MeasuredRows, ROWS_AT_ONCE, Take, log_probabilities};
 use super::threads;
-use super::vectors::{Arithmetic, Vector};
+use super::vectors::Vector;
+
+/// The most classes of a row that is short. Of a wider type than f32, four rows of several chunks are more than the
+/// registers hold.
+pub(super) const fn longest<T>() -> usize {
+    if size_of::<T>() == size_of::<f32>() { BLOCK * LANES } else { LANES }
+}
+
+/// A few rows that are computed together.
+pub(super) trait Bundle: Sync {
+    /// The logits or results of some rows.
+    type Chunks<V: Vector>: Copy;
+
+    /// Of each row.
+    fn classes(&self) -> usize;
+
+    /// How many there are, which all measured rows are a multiple of.
+    fn rows(&self) -> usize;
+
+    /// The row of each lane of a chunk that has something about each row, and the first lane of each row.
+    fn row_of_lane(&self) -> &[u32; LANES];
+    fn first_lanes(&self) -> &[u32; LANES];
+
+    /// The rows that begin where `logits` does; −∞ where there is no element.
+    fn load<V: Vector>(&self, machine: V::Machine, logits: &[V::Number]) -> Self::Chunks<V>;
+
+    /// Puts as many of the rows as there are places to where `result` begins.
+    fn store<V: Vector>(&self, chunks: &Self::Chunks<V>, result: &mut [V::Number]);
+
+    /// The maximum of each row, NaN passed over.
+    fn maxima<V: Vector>(&self, chunks: &Self::Chunks<V>) -> V;
+
+    /// Turns logits into terms, and says for each row how many logits were the anchor, and the sum of the terms: as
+    /// [`BlockSums`](super::lanes::BlockSums).
+    fn terms<V: Vector, const KEPT: bool>(
+        &self,
+        machine: V::Machine,
+        chunks: &mut Self::Chunks<V>,
+        anchors: &Anchors<V>,
+    ) -> [V; 2];
+
+    /// Changes every chunk, given two numbers for each row.
+    fn change<V: Vector>(
+        &self,
+        chunks: &mut Self::Chunks<V>,
+        of_rows: [V; 2],
+        change: impl Fn(V, [V; 2]) -> V,
+    );
+}
 
 /// Computes every row of a compact `rows × classes` batch.
 pub(super) fn compute<T: Real>(
@@ -23,18 +75,14 @@ pub(super) fn compute<T: Real>(
     options: &Options,
 ) {
     let results_per_row = if op == Op::LogSumExp { 1 } else { classes };
-    let segments = Segments::new(classes);
     let rows_per_task = (threads::LOGITS_PER_TASK / classes).next_multiple_of(ROWS_AT_ONCE);
     threads::map_pieces(result, rows_per_task * results_per_row, |task, result| {
         let logits = logits.get(task * rows_per_task * classes..).unwrap_or_default();
         let rows = (logits.len() / classes).min(result.len() / results_per_row);
-        instructions.run(Rows {
-            op,
-            logits: &logits[..rows * classes],
-            segments: &segments,
-            result,
-            options,
-        });
+        with_bundle::<T>(
+            classes,
+            Compute { instructions, op, logits: &logits[..rows * classes], result, options },
+        );
     });
 }
 
@@ -43,179 +91,190 @@ pub(super) fn for_each_logarithm<T: Real>(
     instructions: InstructionSet,
     logits: &[T],
     classes: usize,
-    take: impl FnMut(usize, &[T], &[f64]),
+    take: &mut Take<'_, T>,
 ) {
-    let segments = Segments::new(classes);
-    instructions.run(Logarithms { logits, segments: &segments, take });
+    with_bundle::<T>(classes, TakeLogarithms { instructions, logits, take });
 }
 
-/// How rows of so many classes lie in the lanes of a chunk.
-struct Segments {
-    classes: usize,
-    /// Lanes that a row has.
-    lanes: usize,
-    /// Rows in a chunk.
-    rows: usize,
-    /// Where each lane's element lies, counted from the chunk's first, and a bit for each that has one.
-    elements: [u32; LANES],
-    with_element: u16,
-    /// In which lane each element is.
-    lanes_of_elements: [u32; LANES],
-    /// Which of the chunk's rows each lane is of, and the first lane of each row.
-    row_of_lane: [u32; LANES],
-    first_lanes: [u32; LANES],
+/// What is done with whichever bundle the rows are for.
+trait WithBundle {
+    fn run<B: Bundle>(self, bundle: &B);
 }
 
-impl Segments {
-    fn new(classes: usize) -> Self {
-        let lanes = classes.next_power_of_two().min(LANES);
-        let classes = classes.clamp(1, lanes);
-        let of_lanes = |of: &dyn Fn(usize) -> usize| std::array::from_fn(|lane| of(lane) as u32);
-        Segments {
-            classes,
-            lanes,
-            rows: LANES / lanes,
-            elements: of_lanes(&|lane| lane / lanes * classes + (lane % lanes).min(classes - 1)),
-            with_element: (0..LANES).filter(|lane| lane % lanes < classes).map(|lane| 1 << lane).sum(),
-            lanes_of_elements: of_lanes(&|element| (element / classes * lanes + element % classes) % LANES),
-            row_of_lane: of_lanes(&|lane| lane / lanes),
-            first_lanes: of_lanes(&|row| row * lanes % LANES),
-        }
+fn with_bundle<T: Real>(classes: usize, done: impl WithBundle) {
+    if const { longest::<T>() == LANES } {
+        return done.run(&Segments::new(classes));
     }
-
-    /// The rows that begin where `logits` does; −∞ where there is no element.
-    #[inline(always)]
-    fn load<V: Vector>(&self, machine: V::Machine, logits: &[V::Number]) -> V {
-        let chunk: V = chunk_of(machine, logits, LANES);
-        if self.classes == self.lanes {
-            return chunk;
-        }
-        let nothing = chunk.constant(V::Number::NEG_INFINITY);
-        chunk.permuted(&self.elements).kept_in(self.with_element, nothing)
-    }
-
-    /// Puts as many of the rows as there are places to where `result` begins.
-    #[inline(always)]
-    fn store<V: Vector>(&self, chunk: V, result: &mut [V::Number]) {
-        let is_dense = self.classes == self.lanes;
-        store(if is_dense { chunk } else { chunk.permuted(&self.lanes_of_elements) }, LANES, result);
-    }
-
-    /// The statistics of so many rows, of which the first begins where `logits` does.
-    #[inline(always)]
-    fn measure_rows<T: Real, M: Machine>(
-        &self,
-        machine: M,
-        logits: &[T],
-        rows: usize,
-        measured: &mut MeasuredRows<T>,
-    ) {
-        for row in (0..rows).step_by(self.rows) {
-            let chunk: Lanes<T, M> = self.load(machine, &logits[row * self.classes..]);
-            let maxima = chunk.across(self.lanes, Vector::larger);
-            let mut sums = BlockSums::<_, false>::new(lanes::anchors(maxima));
-            sums.add(0, chunk);
-            let [at_maximum, others] = sums.across(self.lanes);
-            let first_lanes = &self.first_lanes;
-            measured.set_chunk(
-                row,
-                maxima.permuted(first_lanes),
-                at_maximum.permuted(first_lanes),
-                others.permuted(first_lanes),
-            );
-        }
-        measured.all_are_set();
+    // From where a chunk has but one row, what is done once for each is worth sharing.
+    match classes.div_ceil(LANES) {
+        1 if classes <= LANES / 2 => done.run(&Segments::new(classes)),
+        1 => done.run(&Quartets::<1>::new(classes)),
+        2 => done.run(&Quartets::<2>::new(classes)),
+        3 => done.run(&Quartets::<3>::new(classes)),
+        _ => done.run(&Quartets::<4>::new(classes)),
     }
 }
 
-struct Rows<'a, T> {
+struct Compute<'a, T> {
+    instructions: InstructionSet,
     op: Op,
     logits: &'a [T],
-    segments: &'a Segments,
     result: &'a mut [T],
     options: &'a Options,
 }
 
-impl<T: Real> Task for Rows<'_, T> {
+impl<T: Real> WithBundle for Compute<'_, T> {
+    fn run<B: Bundle>(self, bundle: &B) {
+        let Compute { instructions, op, logits, result, options } = self;
+        instructions.run(Rows { op, logits, bundle, result, options });
+    }
+}
+
+struct TakeLogarithms<'a, 'b, T> {
+    instructions: InstructionSet,
+    logits: &'a [T],
+    take: &'a mut Take<'b, T>,
+}
+
+impl<T: Real> WithBundle for TakeLogarithms<'_, '_, T> {
+    fn run<B: Bundle>(self, bundle: &B) {
+        self.instructions.run(Logarithms { logits: self.logits, bundle, take: self.take });
+    }
+}
+
+struct Rows<'a, T, B> {
+    op: Op,
+    logits: &'a [T],
+    bundle: &'a B,
+    result: &'a mut [T],
+    options: &'a Options,
+}
+
+impl<T: Real, B: Bundle> Task for Rows<'_, T, B> {
     type Output = ();
 
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) {
-        let Rows { op, logits, segments, result, options } = self;
+        let Rows { op, logits, bundle, result, options } = self;
         if op == Op::Softmax {
-            return softmax(machine, segments, logits, result, options);
+            return softmax(machine, bundle, logits, result, options);
         }
-        let classes = segments.classes;
+        let classes = bundle.classes();
         let rows = logits.len() / classes;
         let mut measured = MeasuredRows::new();
         for first in (0..rows).step_by(ROWS_AT_ONCE) {
             let rows = ROWS_AT_ONCE.min(rows - first);
             let logits = &logits[first * classes..];
-            segments.measure_rows(machine, logits, rows, &mut measured);
+            let written = (op == Op::LogSoftmax).then(|| result.as_ptr().wrapping_add(first * classes));
+            measure_rows(machine, bundle, logits, rows, written, &mut measured);
             if op == Op::LogSumExp {
                 measured.log_sum_exps(&mut result[first..first + rows]);
                 continue;
             }
             let subtrahends = measured.subtrahends(rows, options);
-            for row in (0..rows).step_by(segments.rows) {
-                let chunk: Lanes<T, M> = segments.load(machine, &logits[row * classes..]);
+            for row in (0..rows).step_by(bundle.rows()) {
+                let mut chunks: B::Chunks<Lanes<T, M>> = bundle.load(machine, &logits[row * classes..]);
                 let maxima: Lanes<T, M> = chunk_of(machine, &subtrahends[0][row..], LANES);
                 let log_sums: Lanes<T, M> = chunk_of(machine, &subtrahends[1][row..], LANES);
-                let row_of_lane = &segments.row_of_lane;
-                let (maxima, log_sums) = (maxima.permuted(row_of_lane), log_sums.permuted(row_of_lane));
-                let logarithms = log_probabilities(chunk, maxima, log_sums);
-                segments.store(logarithms, &mut result[(first + row) * classes..]);
+                let row_of_lane = bundle.row_of_lane();
+                let of_rows = [maxima.permuted(row_of_lane), log_sums.permuted(row_of_lane)];
+                bundle.change(&mut chunks, of_rows, |x, [maxima, log_sums]| {
+                    log_probabilities(x, maxima, log_sums)
+                });
+                bundle.store(&chunks, &mut result[(first + row) * classes..]);
             }
         }
     }
 }
 
 #[inline(always)]
-fn softmax<T: Real, M: Machine>(
+fn softmax<T: Real, M: Machine, B: Bundle>(
     machine: M,
-    segments: &Segments,
+    bundle: &B,
     logits: &[T],
     result: &mut [T],
     options: &Options,
 ) {
     let masked = if options.fully_masked == FullyMasked::Zero { T::ZERO } else { T::NAN };
-    let step = segments.rows * segments.classes;
-    for first in (0..logits.len()).step_by(step) {
-        let chunk: Lanes<T, M> = segments.load(machine, &logits[first..]);
-        let maxima = chunk.across(segments.lanes, Vector::larger);
-        let mut sums = BlockSums::<_, true>::new(lanes::anchors(maxima));
-        let terms = sums.add(0, chunk);
-        let [_, sums] = sums.across(segments.lanes);
-        let one = chunk.constant(T::ONE);
-        let mut probabilities = terms.times(one.over(sums));
+    for first in (0..logits.len()).step_by(bundle.rows() * bundle.classes()) {
+        let mut chunks: B::Chunks<Lanes<T, M>> = bundle.load(machine, &logits[first..]);
+        ask_for_next(machine, bundle, result.as_ptr().wrapping_add(first));
+        let maxima = bundle.maxima(&chunks);
+        let [_, sums] = bundle.terms::<_, true>(machine, &mut chunks, &Anchors::new(maxima));
+        let one = maxima.constant(T::ONE);
+        let factors = one.over(sums);
+        bundle.change(&mut chunks, [factors; 2], |terms, [factors, _]| terms.times(factors));
         // The greatest logit adds a 1, if it is finite.
         let regular = sums.lanes_at_least(one);
         if regular != u16::MAX {
             let empty = !sums.lanes_of_nan();
-            let special = chunk.constant(masked).kept_in(empty, chunk.constant(T::NAN));
-            probabilities = probabilities.kept_in(regular, special);
+            let special = maxima.constant(masked).kept_in(empty, maxima.constant(T::NAN));
+            let of_rows = [special, one.kept_in(regular, maxima.constant(T::ZERO))];
+            bundle.change(&mut chunks, of_rows, |probabilities, [special, regular]| {
+                probabilities.kept_in(regular.lanes_at_least(one), special)
+            });
         }
-        segments.store(probabilities, &mut result[first..]);
+        bundle.store(&chunks, &mut result[first..]);
     }
 }
 
-struct Logarithms<'a, T, F> {
-    logits: &'a [T],
-    segments: &'a Segments,
-    take: F,
+/// Asks for the cache lines of the bundle of rows behind the one that begins at a place, where that is several.
+#[inline(always)]
+fn ask_for_next<T, M: Machine>(machine: M, bundle: &impl Bundle, place: *const T) {
+    let elements = bundle.rows() * bundle.classes();
+    if elements > LANES {
+        for element in (elements..2 * elements).step_by(LANES) {
+            machine.prefetch(place.wrapping_add(element));
+        }
+    }
 }
 
-impl<T: Real, F: FnMut(usize, &[T], &[f64])> Task for Logarithms<'_, T, F> {
+/// The statistics of so many rows, of which the first begins where `logits` does. The cache lines from where their
+/// results will be `written` are asked for meanwhile.
+#[inline(always)]
+fn measure_rows<T: Real, M: Machine, B: Bundle>(
+    machine: M,
+    bundle: &B,
+    logits: &[T],
+    rows: usize,
+    written: Option<*const T>,
+    measured: &mut MeasuredRows<T>,
+) {
+    for row in (0..rows).step_by(bundle.rows()) {
+        if let Some(place) = written {
+            ask_for_next(machine, bundle, place.wrapping_add(row * bundle.classes()));
+        }
+        let mut chunks: B::Chunks<Lanes<T, M>> = bundle.load(machine, &logits[row * bundle.classes()..]);
+        let maxima = bundle.maxima(&chunks);
+        let [at_maximum, others] = bundle.terms::<_, false>(machine, &mut chunks, &Anchors::new(maxima));
+        let first_lanes = bundle.first_lanes();
+        measured.set_chunk(
+            row,
+            maxima.permuted(first_lanes),
+            at_maximum.permuted(first_lanes),
+            others.permuted(first_lanes),
+        );
+    }
+    measured.all_are_set();
+}
+
+struct Logarithms<'a, 'b, T, B> {
+    logits: &'a [T],
+    bundle: &'a B,
+    take: &'a mut Take<'b, T>,
+}
+
+impl<T: Real, B: Bundle> Task for Logarithms<'_, '_, T, B> {
     type Output = ();
 
     #[inline(always)]
-    fn run<M: Machine>(mut self, machine: M) {
-        let classes = self.segments.classes;
+    fn run<M: Machine>(self, machine: M) {
+        let classes = self.bundle.classes();
         let rows = self.logits.len() / classes;
         let mut measured = MeasuredRows::new();
         for first in (0..rows).step_by(ROWS_AT_ONCE) {
             let rows = ROWS_AT_ONCE.min(rows - first);
-            self.segments.measure_rows(machine, &self.logits[first * classes..], rows, &mut measured);
+            measure_rows(machine, self.bundle, &self.logits[first * classes..], rows, None, &mut measured);
             let logarithms = measured.logarithms(rows);
             (self.take)(first, &measured.maxima()[..rows], &logarithms[..rows]);
         }

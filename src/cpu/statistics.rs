@@ -7,8 +7,7 @@
 use crate::{FullyMasked, Op, Options};
 
 use super::compensated::{CompensatedSum, two_sum};
-use super::exponential::{exp_of_difference, lifted_exp_of_difference};
-use super::instruction_set::Baseline;
+use super::exponential::{exponential_of, lifted_exponential_of};
 use super::lanes::{LANES, store};
 use super::real::Real;
 use super::vectors::Vector;
@@ -56,8 +55,7 @@ impl Statistics {
                 joined.at_maximum += part.at_maximum;
                 joined.others = joined.others.join(part.others);
             } else {
-                let scaled =
-                    part.sum() * lifted_exp_of_difference(Baseline, part.maximum, maximum) * f64::UNLIFT;
+                let scaled = part.sum() * lifted_exponential_of(part.maximum, maximum) * f64::UNLIFT;
                 joined.others = joined.others.plus(scaled);
             }
         }
@@ -110,12 +108,16 @@ impl Statistics {
             }
             _ if self.maximum == row.maximum => Finish::Scale(T::narrow(1.0 / row.sum())),
             _ => {
-                let relative = exp_of_difference(Baseline, self.maximum, row.maximum);
+                let relative = exponential_of(self.maximum, row.maximum);
                 Finish::Scale(T::narrow(relative / row.sum()))
             }
         }
     }
 }
+
+/// Takes the number of the first of some rows, their maxima, and the logarithms of their sums. Not a type of its own for
+/// each caller, so that the loops are compiled once.
+pub(super) type Take<'a, T> = dyn FnMut(usize, &[T], &[f64]) + 'a;
 
 /// Rows whose logarithms are taken together.
 pub(super) const ROWS_AT_ONCE: usize = 64;

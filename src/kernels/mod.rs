@@ -13,7 +13,7 @@ pub(crate) mod fill;
 pub(crate) mod jacobian;
 pub(crate) mod lane_per_column;
 pub(crate) mod load;
-
+pub(crate) mod shuffle_check;
 pub(crate) mod split_column_statistics;
 pub(crate) mod split_column_write;
 pub(crate) mod split_row_statistics;
@@ -75,7 +75,7 @@ pub(crate) struct Entry {
 }
 
 /// Every entry point.
-pub(crate) const ENTRIES: [&Entry; 14] = [
+pub(crate) const ENTRIES: [&Entry; 15] = [
     &subgroup_per_row::ENTRY,
     &workgroup_per_row::ENTRY,
     &split_row_statistics::ENTRY,
@@ -87,6 +87,7 @@ pub(crate) const ENTRIES: [&Entry; 14] = [
     &tally::ENTRY,
     &total::ENTRY,
     &exponential_check::ENTRY,
+    &shuffle_check::ENTRY,
     &copy::ENTRY,
     &fill::ENTRY,
     &load::ENTRY,
@@ -103,6 +104,8 @@ pub(crate) enum Role {
     Write,
     /// The device's exponential, at points given as logits.
     Check,
+    /// Words in, what lanes make of them together out.
+    Shuffles,
     /// Labels in, a tally out.
     Labels,
     /// Values of rows in, a tally out.
@@ -116,9 +119,9 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// Whether it only moves words: neither parameters nor any part of an operation belong to it.
-    pub(crate) fn moves_memory(self) -> bool {
-        matches!(self, Role::Copy | Role::Fill | Role::Load)
+    /// Whether it knows nothing but words: neither parameters nor any part of an operation belong to it.
+    pub(crate) fn stands_alone(self) -> bool {
+        matches!(self, Role::Copy | Role::Fill | Role::Load | Role::Shuffles)
     }
 }
 
@@ -254,6 +257,7 @@ pub(crate) fn geometries(entry: &Entry) -> Vec<Geometry> {
             .flat_map(|held| shared.map(|meeting| of(256, 256, held, meeting)))
             .collect(),
         "split_row_write" => shared.map(|meeting| of(256, 256, None, meeting)).to_vec(),
+        "shuffle_check" => vec![of(64, 4, None, Meeting::Subgroup)],
         "copy" | "fill" | "load" => vec![of(256, 1, None, Meeting::Alone)],
         _ => vec![of(64, 1, None, Meeting::Alone)],
     }

@@ -2,6 +2,7 @@
 //! then that is a failure.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use wgpu_softmax::{Cpu, CrossEntropy, Element, Gpu, Losses, Request, Result, wgpu};
 
@@ -47,7 +48,7 @@ impl Processor {
 /// The best adapter, with all it offers.
 pub fn gpu() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
-    GPU.get_or_init(|| or_skip(Gpu::new_blocking().ok())).as_ref()
+    GPU.get_or_init(|| or_skip(Gpu::new_blocking().ok()).map(patient)).as_ref()
 }
 
 /// The same adapter, without subgroup operations and with no more than WebGPU's default limits.
@@ -55,7 +56,7 @@ pub fn plain_gpu() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
     GPU.get_or_init(|| {
         let adapter = gpu()?.info().name.clone();
-        or_skip(device(&adapter, wgpu::Features::empty(), wgpu::Limits::default()))
+        or_skip(device(&adapter, wgpu::Features::empty(), wgpu::Limits::default())).map(patient)
     })
     .as_ref()
 }
@@ -80,6 +81,12 @@ pub fn own_device(
     let descriptor =
         wgpu::DeviceDescriptor { required_features: features, required_limits: limits, ..Default::default() };
     pollster::block_on(adapter.request_device(&descriptor)).ok()
+}
+
+/// Tests wait for one another on one queue, on machines that have other things to do.
+fn patient(gpu: Gpu) -> Gpu {
+    gpu.wait_at_most(Duration::from_secs(600));
+    gpu
 }
 
 fn or_skip<T>(found: Option<T>) -> Option<T> {

@@ -4,6 +4,8 @@
 pub mod adjusted;
 pub mod device;
 pub mod double_double;
+#[cfg(target_os = "linux")]
+pub mod fault_layer;
 pub mod judge;
 pub mod loss;
 pub mod question;

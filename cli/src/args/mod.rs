@@ -10,6 +10,7 @@ mod tune;
 mod values;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as Arguments, CommandFactory, Parser, Subcommand, ValueHint};
 use wgpu_softmax::{Axes, Device, Dtype, Op, Precision};
@@ -32,7 +33,8 @@ Examples:
   wgpu-softmax tune                                  which kernels are fastest here, for --tuned
 
 Exit status: 0; 2 for a wrong command line; 3 for input that cannot be read or does not fit; 4 for a device \
-that is missing or cannot do it, and for too little memory; 5 for output that cannot be written; 130 after Ctrl-C.";
+that is missing, cannot do it, is lost or does not answer, and for too little memory; 5 for output that cannot be \
+written; 130 after Ctrl-C.";
 
 /// Softmax and what belongs to it, of arrays in .npy and .safetensors files, on any GPU that wgpu reaches and
 /// on the CPU: its logarithm, derivatives and cross-entropy, with masks and temperature.
@@ -106,6 +108,10 @@ pub struct Computation {
     /// from those without.
     #[arg(long)]
     pub tuned: bool,
+
+    /// Give up where a GPU does not answer within so many seconds.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = values::timeout)]
+    pub timeout: Duration,
 }
 
 impl Computation {

@@ -1,6 +1,7 @@
 //! What single words of the command line stand for.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -129,6 +130,11 @@ pub fn seconds(text: &str) -> Result<f64, String> {
         Ok(number) if (1e-3..=3600.0).contains(&number) => Ok(number),
         _ => Err("give a number of seconds from 0.001 to 3600".into()),
     }
+}
+
+/// The longest wait for a device.
+pub fn timeout(text: &str) -> Result<Duration, String> {
+    seconds(text).map(Duration::from_secs_f64)
 }
 
 /// The type of a result.

@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 use wgpu_softmax::LossSums;
 
-use crate::args::Run;
+use crate::args::{Computation, Run};
 use crate::arrays::Incoming;
 use crate::device::Identity;
 use crate::failure::{Failure, Outcome};
@@ -79,8 +79,10 @@ impl Origin {
         let Run {
             input: _, output, operation, computation, keepdims, multiplying, adjusting, losing, ..
         } = asked;
+        // How long a device may take is no part of what comes of it.
+        let Computation { axis, dtype, precision, .. } = computation;
         let options = format!(
-            "{operation:?} {computation:?} {keepdims} {multiplying:?} {adjusting:?} {losing:?} {output:?}"
+            "{operation:?} {axis:?} {dtype:?} {precision:?} {keepdims} {multiplying:?} {adjusting:?} {losing:?} {output:?}"
         );
         let known = inputs.into_iter().map(|input| match input.metadata() {
             Some(metadata) => Ok(Known::new(input.name(), metadata)),

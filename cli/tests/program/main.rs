@@ -13,6 +13,8 @@ mod damaged;
 mod derivatives;
 mod devices;
 mod explain;
+#[cfg(target_os = "linux")]
+mod faults;
 mod half_precision;
 mod jacobians;
 mod larger;
@@ -28,6 +30,11 @@ mod shaders;
 mod streams;
 mod tune;
 mod weighted_sums;
+
+#[cfg(target_os = "linux")]
+#[path = "../../../tests/common/fault_layer.rs"]
+#[allow(dead_code)]
+mod fault_layer;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

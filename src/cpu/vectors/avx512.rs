@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::registers::{compensated_sums, vector_of_registers};
-use super::{Arithmetic, LANES, Vector};
+use super::{LANES, Vector};
 use crate::cpu::compensated::CompensatedSum;
 use crate::cpu::instruction_set::Avx512;
 
@@ -12,7 +12,7 @@ vector_of_registers! {
     ///
     /// SAFETY of all that is below: a value of this type is made only with an [`Avx512`], which is made only where
     /// the machine has AVX-512 F, BW, DQ and VL; or from another value. The slices that are loaded from and stored
-    /// to are as long as a register, and so are the places of a permutation.
+    /// to are as long as a register, and so are the places of a permutation and a table.
     F32x16([__m512; 1], 16 lanes of f32, for Avx512);
     constant(number) => _mm512_set1_ps(number);
     load(numbers) => _mm512_loadu_ps(numbers.as_ptr());
@@ -30,7 +30,10 @@ vector_of_registers! {
     kept_in(a, lanes, b) => _mm512_mask_mov_ps(b, lanes, a);
     lanes_at_least(a, b) => _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b);
     lanes_of_nan(a) => _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
-    power_of_two(a) => _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(a)));
+    power_of_two(a, n, table) => _mm512_scalef_ps(
+        _mm512_permutexvar_ps(_mm512_castps_si512(a), _mm512_loadu_ps(table.as_ptr())),
+        n,
+    );
 
     type Sums = [__m512d; 2];
 
@@ -121,7 +124,10 @@ vector_of_registers! {
     kept_in(a, lanes, b) => _mm512_mask_mov_pd(b, lanes as u8, a);
     lanes_at_least(a, b) => _mm512_cmp_pd_mask::<_CMP_GE_OQ>(a, b);
     lanes_of_nan(a) => _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(a, a);
-    power_of_two(a) => _mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(a)));
+    power_of_two(a, n, table) => {
+        let (lower, upper) = (_mm512_loadu_pd(table.as_ptr()), _mm512_loadu_pd(table[8..].as_ptr()));
+        _mm512_scalef_pd(_mm512_permutex2var_pd(lower, _mm512_castpd_si512(a), upper), n)
+    };
 
     compensated_sums!(Avx512);
 

@@ -2,10 +2,10 @@
 
 #![expect(unused_unsafe, reason = "what the vectors of other machines are made of is")]
 
-use wide::{f32x16, f64x8, u32x16, u64x8};
+use wide::{f32x16, f64x8};
 
 use super::registers::{compensated_sums, permuted_in_memory, vector_of_registers};
-use super::{Arithmetic, LANES, Vector};
+use super::{LANES, Vector};
 use crate::cpu::instruction_set::Baseline;
 
 /// A vector made of one of the crate's types, which all have the same operations.
@@ -13,7 +13,7 @@ macro_rules! vector_of_wide {
     (
         $(#[$about:meta])*
         $name:ident([$register:ident; $registers:literal], $lanes:literal lanes of $number:ty);
-        bits($bits:ty), in lanes($lane_bits:ty), exponent above $exponent:literal;
+        bits($lane_bits:ty), exponent above $exponent:literal;
         $($special:item)*
     ) => {
         vector_of_registers! {
@@ -41,7 +41,15 @@ macro_rules! vector_of_wide {
             };
             lanes_at_least(a, b) => a.simd_ge(b).to_bitmask();
             lanes_of_nan(a) => a.is_nan().to_bitmask();
-            power_of_two(a) => bytemuck::cast::<_, $register>(bytemuck::cast::<_, $bits>(a) << $exponent);
+            power_of_two(a, _n, table) => {
+                let mut powers = [0.0; $lanes];
+                for (power, rounded) in powers.iter_mut().zip(a.as_array()) {
+                    let bits = rounded.to_bits();
+                    let entry = table[(bits & 15) as usize].to_bits();
+                    *power = <$number>::from_bits(entry.wrapping_add(bits >> 4 << $exponent));
+                }
+                $register::new(powers)
+            };
             $($special)*
         }
     };
@@ -50,7 +58,7 @@ macro_rules! vector_of_wide {
 vector_of_wide! {
     /// Sixteen f32. SAFETY of all that is below: nothing about it is unsafe.
     F32x16([f32x16; 1], 16 lanes of f32);
-    bits(u32x16), in lanes(u32), exponent above 23u32;
+    bits(u32), exponent above 23;
 
     type Sums = [f64; LANES];
 
@@ -84,7 +92,7 @@ vector_of_wide! {
 vector_of_wide! {
     /// Sixteen f64. SAFETY of all that is below: nothing about it is unsafe.
     F64x16([f64x8; 2], 8 lanes of f64);
-    bits(u64x8), in lanes(u64), exponent above 52u32;
+    bits(u64), exponent above 52;
 
     compensated_sums!(Baseline);
     permuted_in_memory!();

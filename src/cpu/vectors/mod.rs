@@ -9,10 +9,7 @@ pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
 pub(super) mod baseline;
-mod one;
 mod registers;
-
-pub use one::One;
 
 use super::compensated::CompensatedSum;
 use super::instruction_set::Machine;
@@ -21,40 +18,12 @@ use super::real::Real;
 /// Numbers in a vector, and accumulators of a row: one register of f32 on the widest machine.
 pub const LANES: usize = 16;
 
-/// Numbers, one or many, in the arithmetic of one machine.
+/// [`LANES`] numbers. That there is one proves that the machine has the instructions for it.
 ///
 /// Sealed, as all that `Real` stands on: it lives in a private module.
-pub trait Arithmetic: Copy {
+pub trait Vector: Copy {
     /// What they are.
     type Number: Real;
-
-    /// This number, as often as `self` has numbers.
-    fn constant(self, number: Self::Number) -> Self;
-
-    /// self + other.
-    fn plus(self, other: Self) -> Self;
-
-    /// self − other.
-    fn minus(self, other: Self) -> Self;
-
-    /// self · factor.
-    fn times(self, factor: Self) -> Self;
-
-    /// self · factor + addend, rounded once where the machine fuses the two.
-    fn times_plus(self, factor: Self, addend: Self) -> Self;
-
-    /// The bound where self is less, otherwise self, also where that is NaN.
-    fn at_least(self, bound: Self) -> Self;
-
-    /// 0 where x is less than the bound, otherwise self.
-    fn zero_where_less(self, x: Self, bound: Self) -> Self;
-
-    /// [`Real::power_of_two`].
-    fn power_of_two(self) -> Self;
-}
-
-/// [`LANES`] numbers. That there is one proves that the machine has the instructions for it.
-pub trait Vector: Arithmetic {
     /// The machine that it is for.
     type Machine: Machine;
     /// Running sums of vectors, lane by lane, more exact than their numbers.
@@ -62,6 +31,9 @@ pub trait Vector: Arithmetic {
 
     /// The same number in all lanes.
     fn splat(machine: Self::Machine, number: Self::Number) -> Self;
+
+    /// The same number in all lanes, of a vector that is for the same machine.
+    fn constant(self, number: Self::Number) -> Self;
 
     /// From memory.
     fn load(machine: Self::Machine, numbers: &[Self::Number; LANES]) -> Self;
@@ -79,11 +51,31 @@ pub trait Vector: Arithmetic {
     /// The number in lane 0.
     fn first(self) -> Self::Number;
 
+    /// self + other.
+    fn plus(self, other: Self) -> Self;
+
+    /// self − other.
+    fn minus(self, other: Self) -> Self;
+
+    /// self · factor.
+    fn times(self, factor: Self) -> Self;
+
+    /// self · factor + addend, rounded once where the machine fuses the two.
+    fn times_plus(self, factor: Self, addend: Self) -> Self;
+
     /// self / divisor.
     fn over(self, divisor: Self) -> Self;
 
     /// The other where that is greater, otherwise self: of two that are equal, or where either is NaN, self.
     fn larger(self, other: Self) -> Self;
+
+    /// The entry that the lowest four bits of self count out, times two to the power of the exponent rounded down: of
+    /// an exponent that leaves it a normal number, and that is the sum of self and a multiple of sixteen of its units.
+    /// From anything else it makes some number.
+    fn power_of_two(self, exponent: Self, table: &[Self::Number; 16]) -> Self;
+
+    /// 0 where x is less than the bound, otherwise self.
+    fn zero_where_less(self, x: Self, bound: Self) -> Self;
 
     /// 0 where x and y are equal, otherwise self.
     fn zero_where_equal(self, x: Self, y: Self) -> Self;
@@ -147,7 +139,7 @@ pub trait Vector: Arithmetic {
 
 /// a + b rounded, and what the rounding took away, exactly: as [`compensated::two_sum`](super::compensated::two_sum).
 #[inline(always)]
-fn two_sum<A: Arithmetic>(a: A, b: A) -> (A, A) {
+fn two_sum<V: Vector>(a: V, b: V) -> (V, V) {
     let sum = a.plus(b);
     let from_b = sum.minus(a);
     let from_a = sum.minus(from_b);
@@ -211,7 +203,6 @@ mod tests {
                     x.minus(y),
                     x.times(y),
                     x.over(y),
-                    x.at_least(y),
                     half.zero_where_less(x, y),
                     x.larger(y),
                     half.zero_where_equal(x, y),
@@ -220,7 +211,7 @@ mod tests {
                     x.permuted(&places),
                     x.constant(3.5),
                     y.across(4, Vector::larger),
-                    y.across(16, Arithmetic::plus),
+                    y.across(16, Vector::plus),
                 ] {
                     let mut stored = [0.0; LANES];
                     vector.store(&mut stored);
@@ -228,9 +219,12 @@ mod tests {
                     bits.extend(stored.map(|x| u64::from(if x.is_nan() { 1 } else { x.to_bits() })));
                 }
                 bits.extend([u64::from(x.lanes_at_least(y)), u64::from(y.lanes_of_nan())]);
-                bits.push(u64::from(
-                    M::F32::load(machine, &[12_582_912.0 + 130.0; LANES]).power_of_two().first().to_bits(),
-                ));
+                let exponents = std::array::from_fn(|lane| -7.8125 * lane as f32);
+                let exponents = M::F32::load(machine, &exponents);
+                let round = x.constant(f32::ROUND_TO_SIXTEENTHS);
+                let mut powers = [0.0; LANES];
+                exponents.plus(round).power_of_two(exponents, &f32::POWERS).store(&mut powers);
+                bits.extend(powers.map(|power| u64::from(power.to_bits())));
                 let mut sums = M::F32::no_sums(machine);
                 let mut others = M::F32::no_sums(machine);
                 half.add_to(&mut sums);

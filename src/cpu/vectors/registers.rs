@@ -21,7 +21,7 @@ macro_rules! vector_of_registers {
         kept_in($kept_a:ident, $kept_lanes:ident, $kept_b:ident) => $kept:expr;
         lanes_at_least($bound_a:ident, $bound_b:ident) => $bound:expr;
         lanes_of_nan($nan:ident) => $nans:expr;
-        power_of_two($power:ident) => $power_of:expr;
+        power_of_two($rounded:ident, $exponent:ident, $table:ident) => $power:expr;
         $($special:item)*
     ) => {
         $(#[$about])*
@@ -41,8 +41,9 @@ macro_rules! vector_of_registers {
             }
         }
 
-        impl Arithmetic for $name {
+        impl Vector for $name {
             type Number = $number;
+            type Machine = $machine;
 
             #[inline(always)]
             fn constant(self, $constant: $number) -> Self {
@@ -53,8 +54,6 @@ macro_rules! vector_of_registers {
             vector_of_registers!(@join plus, $register, $registers, $plus_a, $plus_b, $plus);
             vector_of_registers!(@join minus, $register, $registers, $minus_a, $minus_b, $minus);
             vector_of_registers!(@join times, $register, $registers, $times_a, $times_b, $times);
-            // The second where either is NaN, and of equal ones.
-            vector_of_registers!(@join at_least, $register, $registers, $greater_b, $greater_a, $greater);
 
             #[inline(always)]
             fn times_plus(mut self, factor: Self, addend: Self) -> Self {
@@ -77,18 +76,14 @@ macro_rules! vector_of_registers {
             }
 
             #[inline(always)]
-            fn power_of_two(mut self) -> Self {
+            fn power_of_two(mut self, exponent: Self, $table: &[$number; 16]) -> Self {
                 for register in 0..$registers {
-                    let $power = self.0[register];
+                    let ($rounded, $exponent) = (self.0[register], exponent.0[register]);
                     // SAFETY: as the type says.
-                    self.0[register] = unsafe { $power_of };
+                    self.0[register] = unsafe { $power };
                 }
                 self
             }
-        }
-
-        impl Vector for $name {
-            type Machine = $machine;
 
             #[inline(always)]
             fn splat(_: $machine, $constant: $number) -> Self {
@@ -119,6 +114,7 @@ macro_rules! vector_of_registers {
             }
 
             vector_of_registers!(@join over, $register, $registers, $over_a, $over_b, $over);
+            // The second where either is NaN, and of equal ones.
             vector_of_registers!(@join larger, $register, $registers, $greater_b, $greater_a, $greater);
 
             #[inline(always)]
