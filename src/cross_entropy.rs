@@ -8,7 +8,7 @@
 
 use crate::adjustment::Resolved;
 use crate::arrangement::Arrangement;
-use crate::cpu::{Real, exact_sum};
+use crate::cpu::{CompensatedSum, Real};
 use crate::one_call::room_for;
 use crate::request::check_given;
 use crate::tensor::check_length;
@@ -151,6 +151,8 @@ pub struct CrossEntropy<'a> {
     label_smoothing: f64,
     z_loss: f64,
     reduction: Reduction,
+    mean_over: Option<(u64, f64)>,
+    before: LossSums,
     wanted: Wanted,
     adjustment: Adjustment<'a>,
     options: Options,
@@ -193,6 +195,8 @@ impl<'a> CrossEntropy<'a> {
             label_smoothing: 0.0,
             z_loss: 0.0,
             reduction: Reduction::default(),
+            mean_over: None,
+            before: LossSums::default(),
             wanted: Wanted::default(),
             adjustment: Adjustment::default(),
             options: Options::default(),
@@ -226,6 +230,37 @@ impl<'a> CrossEntropy<'a> {
     /// How the rows' losses become the answer.
     pub fn reduction(mut self, reduction: Reduction) -> Self {
         self.reduction = reduction;
+        self
+    }
+
+    /// As a part of a batch that does not fit at once: means are taken over all of it, of whose rows `counted` are not
+    /// ignored, with class weights that sum to `weight` (for target probabilities, both are the number of rows).
+    ///
+    /// With [`added_to`](CrossEntropy::added_to), part by part in the order of the rows, gradients and loss have the
+    /// bits that they have of the batch as a whole.
+    ///
+    /// ```
+    /// use wgpu_softmax::{Cpu, CrossEntropy, LossSums};
+    /// let (logits, labels) = ([0.5f32, 2.0, -1.0, 0.3], [1i64, 0]);
+    /// let whole = Cpu::new().cross_entropy::<f32>(&CrossEntropy::new(&logits, &[2, 2], 1, &labels))?;
+    /// let (mut sums, mut loss) = (LossSums::default(), 0.0);
+    /// for row in 0..2 {
+    ///     let (logits, labels) = (&logits[2 * row..][..2], &labels[row..][..1]);
+    ///     let part = CrossEntropy::new(logits, &[1, 2], 1, labels).mean_over(2, 2.0).added_to(sums);
+    ///     let answer = Cpu::new().cross_entropy::<f32>(&part)?;
+    ///     (sums, loss) = (answer.sums, answer.losses[0]);
+    /// }
+    /// assert_eq!(loss, whole.losses[0]);
+    /// # Ok::<(), wgpu_softmax::Error>(())
+    /// ```
+    pub fn mean_over(mut self, counted: u64, weight: f64) -> Self {
+        self.mean_over = Some((counted, weight));
+        self
+    }
+
+    /// With the rows before these, which have come to `sums`: what is reduced is all of them.
+    pub fn added_to(mut self, sums: LossSums) -> Self {
+        self.before = sums;
         self
     }
 
@@ -319,6 +354,8 @@ impl<'a> CrossEntropy<'a> {
             smoothing: self.label_smoothing,
             z_loss: self.z_loss,
             reduction: self.reduction,
+            mean_over: self.mean_over,
+            before: self.before,
             wanted: self.wanted,
             arrangement,
             adjustment,
@@ -363,6 +400,10 @@ pub(crate) struct ArrangedLoss<'a> {
     pub(crate) smoothing: f64,
     pub(crate) z_loss: f64,
     reduction: Reduction,
+    /// Rows that are not ignored, and their weight, where these are not all.
+    mean_over: Option<(u64, f64)>,
+    /// What came before.
+    before: LossSums,
     pub(crate) wanted: Wanted,
     pub(crate) arrangement: Arrangement,
     pub(crate) adjustment: Resolved<'a>,
@@ -400,10 +441,16 @@ impl<'a> ArrangedLoss<'a> {
 
     /// What the gradient of a row's Σ q·nll is multiplied with, and that of its z-loss.
     pub(crate) fn scales(&self) -> [f64; 2] {
+        let (counted, weight) = self.averaged();
         match self.reduction {
             Reduction::None | Reduction::Sum => [1.0, 1.0],
-            Reduction::Mean => [1.0 / self.weight, 1.0 / self.counted as f64],
+            Reduction::Mean => [1.0 / weight, 1.0 / counted as f64],
         }
+    }
+
+    /// The number of rows that a mean is taken over, and their weight.
+    fn averaged(&self) -> (u64, f64) {
+        self.mean_over.unwrap_or((self.counted, self.weight))
     }
 
     /// The answer, from what a device found out of each row.
@@ -424,13 +471,17 @@ impl<'a> ArrangedLoss<'a> {
             _ => 0.0,
         };
         let [scale, z_scale] = self.scales();
+        let mut sums = self.before;
+        if self.reduction != Reduction::None {
+            sums.losses = rows.losses.iter().fold(sums.losses, |sum, &loss| sum.plus(loss));
+            sums.z_losses = (0..rows.losses.len()).fold(sums.z_losses, |sum, row| sum.plus(z_of(row)));
+        }
         let losses = match self.reduction {
             Reduction::None if self.z_loss == 0.0 => rows.losses,
             Reduction::None => rows.losses.iter().enumerate().map(|(row, loss)| loss + z_of(row)).collect(),
-            Reduction::Mean if self.counted == 0 => vec![f64::NAN],
+            Reduction::Mean if self.averaged().0 == 0 => vec![f64::NAN],
             _ => {
-                let sum = exact_sum(rows.losses.iter().copied());
-                let z_sum = exact_sum((0..rows.losses.len()).map(z_of));
+                let (sum, z_sum) = (sums.losses.value(), sums.z_losses.value());
                 vec![if self.z_loss == 0.0 { sum * scale } else { sum * scale + z_sum * z_scale }]
             }
         };
@@ -438,6 +489,7 @@ impl<'a> ArrangedLoss<'a> {
         Losses {
             losses: narrowed(losses),
             counted: self.counted,
+            sums,
             gradient,
             label_log_probabilities: label_log_probabilities.then(|| narrowed(rows.label_log_probabilities)),
             log_sum_exp: log_sum_exp.then(|| narrowed(rows.log_sum_exp)),
@@ -459,6 +511,29 @@ pub(crate) struct RowResults<T> {
     pub(crate) argmax: Vec<u64>,
 }
 
+/// What the rows of a loss have come to, before a mean is taken of it; nothing without a reduction.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LossSums {
+    losses: CompensatedSum,
+    z_losses: CompensatedSum,
+}
+
+impl LossSums {
+    /// The same as bits, for whoever goes on at another time.
+    pub fn to_bits(self) -> [u64; 4] {
+        [self.losses.high, self.losses.low, self.z_losses.high, self.z_losses.low].map(f64::to_bits)
+    }
+
+    /// From [bits](LossSums::to_bits).
+    pub fn from_bits(bits: [u64; 4]) -> LossSums {
+        let [high, low, z_high, z_low] = bits.map(f64::from_bits);
+        LossSums {
+            losses: CompensatedSum { high, low },
+            z_losses: CompensatedSum { high: z_high, low: z_low },
+        }
+    }
+}
+
 /// A loss, and what was wanted beside it.
 ///
 /// Values per row are C-ordered over the logits' axes without the classes'.
@@ -469,6 +544,8 @@ pub struct Losses<R: Element> {
     pub losses: Vec<R::Computed>,
     /// Rows that are not ignored.
     pub counted: u64,
+    /// What [`CrossEntropy::added_to`] takes, for the rows after these.
+    pub sums: LossSums,
     /// The gradient by the logits, in their shape.
     pub gradient: Option<Vec<R>>,
     /// The log-probability of each row's label.

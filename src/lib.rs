@@ -123,6 +123,9 @@ mod dtype;
 mod encode;
 mod engine;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gpu;
 mod held_device;
 mod inputs;
@@ -152,7 +155,7 @@ pub use adjustment::{Adjustment, Temperature};
 pub use arrays::Arrays;
 pub use assemble::{Dialect, ShaderText, shaders};
 pub use capabilities::Capabilities;
-pub use cross_entropy::{CrossEntropy, Labels, Losses, Reduction, Targets};
+pub use cross_entropy::{CrossEntropy, Labels, LossSums, Losses, Reduction, Targets};
 pub use dtype::{Dtype, Element, Elements, ElementsMut};
 pub use encode::Prepared;
 pub use engine::{Device, Engine};

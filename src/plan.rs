@@ -16,6 +16,7 @@ use crate::kernels::{
     split_row_statistics, split_row_write, subgroup_per_row, workgroup_per_row,
 };
 use crate::request::check_given;
+use crate::rows::checked_product;
 use crate::tuning::Tuning;
 use crate::{Candidate, Capabilities, Dtype, Error, Op, Options, Output, Result, Rows};
 
@@ -296,6 +297,7 @@ impl Plan {
         check_given(op, &job.options, job.adjustment.kinds != 0)?;
         check_same_rows(&rows.result(op), &result)?;
         check_same_rows(&rows, &operand)?;
+        checked_product(&[result.outer(), result.classes(), result.inner()])?;
         check_32_bits("the number of classes in a row", rows.classes())?;
         check_32_bits("the distance between two classes of a row", rows.inner())?;
 
@@ -431,7 +433,12 @@ impl Plan {
             self.chunk_within(limit);
             let chunks = (limit / (self.chunk * breadth)).clamp(1, self.chunks);
             let by_partials = if self.stages.len() == 2 { partials_limit / self.chunks } else { u64::MAX };
-            let columns = inner.min(limit).min(by_partials);
+            // The two values of a row lie as far apart as two classes of it.
+            let apart = if self.job.op.output() == Output::TwoPerRow { inner } else { 0 };
+            if apart >= limit {
+                return Err(too_large("the result of one row", apart + 1, limit));
+            }
+            let columns = inner.min(limit - apart).min(by_partials);
             if columns == 0 {
                 return Err(too_large(
                     "the statistics of one row",

@@ -20,10 +20,12 @@ pub enum Failure {
     Usage(String),
     /// The input cannot be read, or does not fit what was asked.
     Input(String),
-    /// The device is missing, or cannot do it.
+    /// The device is missing, or cannot do it; or memory is exhausted.
     Device(String),
     /// The output cannot be written.
     Output(String),
+    /// Somebody wants it to end: by Ctrl-C, or by another of the signals for that.
+    Cancelled { signal: usize, can_go_on: bool },
     /// Whoever read our output has had enough: no cause for a message.
     Closed,
 }
@@ -38,6 +40,8 @@ impl Failure {
             Failure::Usage(_) => USAGE_STATUS,
             Failure::Input(_) => 3,
             Failure::Device(_) => 4,
+            // As a shell reports a program that the signal itself has ended: 130 for Ctrl-C.
+            Failure::Cancelled { signal, .. } => 128 + *signal as u8,
             Failure::Output(_) | Failure::Closed => OUTPUT_STATUS,
         }
     }
@@ -58,6 +62,10 @@ impl fmt::Display for Failure {
             | Failure::Input(message)
             | Failure::Device(message)
             | Failure::Output(message) => message,
+            Failure::Cancelled { can_go_on: true, .. } => {
+                "cancelled: what is done stays, and the same command goes on with it"
+            }
+            Failure::Cancelled { .. } => "cancelled: nothing is written",
             Failure::Closed => "the output was closed",
         })
     }

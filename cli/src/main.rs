@@ -12,6 +12,7 @@ mod device;
 mod devices;
 mod explain;
 mod failure;
+mod interruption;
 mod output;
 mod plot;
 mod progress;

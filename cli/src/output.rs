@@ -1,12 +1,15 @@
 //! Where results go: standard output, a device or pipe, or a file that appears whole or not at all.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, SpooledTempFile};
 
 use crate::failure::{Failure, Outcome};
+use crate::interruption::{self, Passing};
+use crate::progress::Work;
+use crate::report;
 
 /// More symbolic links in a row than this are a circle.
 const MOST_LINKS: usize = 40;
@@ -43,7 +46,7 @@ pub fn shown(path: &Path) -> String {
 }
 
 /// Where a result will be written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Destination {
     /// Standard output.
     Stdout,
@@ -94,7 +97,17 @@ impl Destination {
 
     /// Writes all that `content` gives.
     pub fn write(&self, content: impl Fn(&mut dyn Write) -> io::Result<()>) -> Outcome {
-        write_together(&[(self, &content)])
+        let mut file = Unfinished::begin(self)?;
+        content(&mut file).map_err(|error| file.refused(&error))?;
+        finish(vec![file])
+    }
+
+    /// The folder and the name of a file that is renamed into its place.
+    pub fn place(&self) -> Option<(&Path, &Path)> {
+        match self {
+            Destination::File { target, .. } => Some((folder_of(target), Path::new(target.file_name()?))),
+            _ => None,
+        }
     }
 
     /// What messages call it.
@@ -127,61 +140,258 @@ impl Destination {
     }
 }
 
-/// Gives what is to be written.
-pub type Content<'a> = &'a dyn Fn(&mut dyn Write) -> io::Result<()>;
+/// How the names of files begin that are not complete.
+const UNFINISHED: &str = ".wgpu-softmax-";
 
-/// Writes to several places, whose files all appear at the end. Where one of them fails, none does.
-pub fn write_together(parts: &[(&Destination, Content<'_>)]) -> Outcome {
-    let mut unfinished = Vec::new();
-    for (destination, content) in parts {
-        if let Destination::File { target, .. } = destination {
-            let beside = written_beside(target, *content)
-                .map_err(|error| Failure::writing(&destination.name(), &error))?;
-            unfinished.push((destination, beside, target));
-        }
-    }
-    // What cannot be taken back comes once everything else is there.
-    for (destination, content) in parts {
-        match destination {
-            Destination::Stdout => {
-                let mut stdout = io::stdout().lock();
-                content(&mut stdout).and_then(|()| stdout.flush())
-            }
-            Destination::Direct(path) => OpenOptions::new().write(true).open(path).and_then(|mut file| {
-                content(&mut file)?;
-                file.flush()
-            }),
-            Destination::File { .. } => Ok(()),
-        }
-        .map_err(|error| Failure::writing(&destination.name(), &error))?;
-    }
-    for (destination, beside, target) in unfinished {
-        let persisted = beside.persist(target).map(drop);
-        persisted.map_err(|refused| Failure::writing(&destination.name(), &refused.error))?;
-    }
-    Ok(())
+/// Bytes that are held in memory, rather than in a file without a name.
+const HELD_IN_MEMORY: usize = 4 << 20;
+
+/// A place for what comes in another order than it is needed, or goes somewhere once all of it is there.
+pub fn held() -> SpooledTempFile {
+    tempfile::spooled_tempfile(HELD_IN_MEMORY)
 }
 
-/// A file beside `target` that is ready to take its place. Until it does, the target stays as it was.
-fn written_beside(target: &Path, content: Content<'_>) -> io::Result<NamedTempFile> {
-    let before = fs::metadata(target).ok();
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".wgpu-softmax-").suffix(".unfinished");
-    if let Some(permissions) = new_file_permissions() {
-        builder.permissions(permissions);
+/// `error` met while holding what `name` is given, or gives.
+pub fn holding(name: &str, error: &io::Error) -> Failure {
+    let folder = shown(&std::env::temp_dir());
+    Failure::Output(format!("cannot hold {name}: {error} (it is held in {folder}, or where TMPDIR says)"))
+}
+
+/// A result that is being written: beside its place, so that what was there before stays until the end.
+#[derive(Debug)]
+pub struct Unfinished {
+    destination: Destination,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// A file that is gone where nobody finishes it.
+    Passing { file: NamedTempFile, _passing: Passing },
+    /// A file that waits for somebody to go on with it.
+    Lasting { file: File, path: PathBuf },
+    /// What cannot be taken back is not given before all of it is there.
+    Held(SpooledTempFile),
+}
+
+impl Unfinished {
+    /// Begins a result.
+    pub fn begin(destination: &Destination) -> Outcome<Unfinished> {
+        let destination = destination.clone();
+        let Destination::File { target, name } = &destination else {
+            return Ok(Unfinished { destination, place: Place::Held(held()) });
+        };
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(UNFINISHED).suffix(".unfinished");
+        if let Some(permissions) = new_file_permissions() {
+            builder.permissions(permissions);
+        }
+        let file = builder.tempfile_in(folder_of(target)).map_err(|error| match error.get_ref() {
+            // tempfile's message carries the path of a file that nobody asked for.
+            Some(_) => io::Error::from(error.kind()),
+            None => error,
+        });
+        let file = file.map_err(|error| Failure::writing(name, &error))?;
+        let passing = Passing::new(file.path());
+        Ok(Unfinished { destination, place: Place::Passing { file, _passing: passing } })
     }
-    let mut beside = builder.tempfile_in(folder_of(target)).map_err(|error| match error.get_ref() {
-        // tempfile's message carries the path of a file that nobody asked for.
-        Some(_) => io::Error::from(error.kind()),
-        None => error,
-    })?;
-    content(beside.as_file_mut())?;
-    if let Some(before) = before {
-        keep_owner_and_permissions(beside.as_file(), &before)?;
+
+    /// Goes on with the result that an earlier run has left, or begins one that a later run can go on with.
+    ///
+    /// # Errors
+    /// Also where the destination is no file.
+    pub fn resume(destination: &Destination) -> Outcome<Unfinished> {
+        let Some(path) = destination.unfinished() else {
+            let name = destination.name();
+            return Err(Failure::Usage(format!("--resume needs a file to write to, and {name} is none")));
+        };
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(|error| Failure::writing(&shown(&path), &error))?;
+        // Where there are no locks, whoever starts two runs at once has to know.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            let name = destination.name();
+            return Err(Failure::Output(format!("cannot write {name}: another run is at it")));
+        }
+        Ok(Unfinished { destination: destination.clone(), place: Place::Lasting { file, path } })
+    }
+
+    /// Makes room to the `bytes`th byte, so that any place before may be written.
+    pub fn extend_to(&mut self, bytes: u64) -> io::Result<()> {
+        let (file, folder) = match &self.place {
+            Place::Passing { file, .. } => (file.as_file(), folder_of(file.path()).to_path_buf()),
+            Place::Lasting { file, path } => (file, folder_of(path).to_path_buf()),
+            Place::Held(_) if bytes <= HELD_IN_MEMORY as u64 => return Ok(()),
+            Place::Held(_) => return room_for(bytes, &std::env::temp_dir()),
+        };
+        // Better now than after hours of work.
+        if file.metadata()?.len() < bytes {
+            room_for(bytes, &folder)?;
+        }
+        file.set_len(bytes)
+    }
+
+    /// Sees to it that what is written stays, even where the machine stops.
+    pub fn secure(&mut self) -> io::Result<()> {
+        match &self.place {
+            Place::Passing { file, .. } => file.as_file().sync_data(),
+            Place::Lasting { file, .. } => file.sync_data(),
+            Place::Held(_) => Ok(()),
+        }
+    }
+
+    /// Bytes of the file so far.
+    pub fn bytes(&self) -> u64 {
+        match &self.place {
+            Place::Passing { file, .. } => file.as_file().metadata(),
+            Place::Lasting { file, .. } => file.metadata(),
+            Place::Held(_) => return 0,
+        }
+        .map_or(0, |metadata| metadata.len())
+    }
+
+    /// `error` met while writing this, and what becomes of what is written already.
+    pub fn refused(&self, error: &io::Error) -> Failure {
+        let name = self.destination.name();
+        match (&self.place, Failure::writing(&name, error)) {
+            (Place::Passing { file, .. }, Failure::Output(why)) => {
+                let part = shown(Path::new(file.path().file_name().unwrap_or_default()));
+                Failure::Output(format!("{why}; the part that was written, {part}, is removed"))
+            }
+            (Place::Lasting { path, .. }, Failure::Output(why)) => Failure::Output(format!(
+                "{why}; the part that was written, {}, stays for --resume",
+                shown(path)
+            )),
+            (Place::Held(_), Failure::Output(_)) => holding(&name, error),
+            (_, other) => other,
+        }
+    }
+}
+
+impl Write for Unfinished {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.place {
+            Place::Passing { file, .. } => file.write(bytes),
+            Place::Lasting { file, .. } => file.write(bytes),
+            Place::Held(held) => held.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Unfinished {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match &mut self.place {
+            Place::Passing { file, .. } => file.seek(to),
+            Place::Lasting { file, .. } => file.seek(to),
+            Place::Held(held) => held.seek(to),
+        }
+    }
+}
+
+impl Destination {
+    /// Where a result waits for somebody to go on with it.
+    pub fn unfinished(&self) -> Option<PathBuf> {
+        self.beside("unfinished")
+    }
+
+    /// Where it stands how far that result has come.
+    pub fn progress(&self) -> Option<PathBuf> {
+        self.beside("progress")
+    }
+
+    fn beside(&self, ending: &str) -> Option<PathBuf> {
+        let (folder, name) = self.place()?;
+        let mut beside = std::ffi::OsString::from(UNFINISHED);
+        beside.push(name);
+        beside.push(".");
+        beside.push(ending);
+        Some(folder.join(beside))
+    }
+}
+
+/// Lets complete results appear in their places: all of them, or where one fails, none.
+pub fn finish(mut parts: Vec<Unfinished>) -> Outcome {
+    for part in &mut parts {
+        let settled = settle(part);
+        settled.map_err(|error| part.refused(&error))?;
+    }
+    // What cannot be taken back comes once everything else is there.
+    for part in &mut parts {
+        if let Place::Held(held) = &mut part.place {
+            hand_over(held, &part.destination)?;
+        }
+    }
+    interruption::check()?;
+    let appeared: Vec<(Outcome, Option<Passing>)> = interruption::undisturbed(|| {
+        let appear = |part: Unfinished| {
+            let Unfinished { destination, place } = part;
+            let Destination::File { target, name } = &destination else { return (Ok(()), None) };
+            let (renamed, passing) = match place {
+                Place::Passing { file, _passing } => {
+                    (file.persist(target).map(drop).map_err(|refused| refused.error), Some(_passing))
+                }
+                Place::Lasting { path, .. } => (fs::rename(path, target), None),
+                Place::Held(_) => (Ok(()), None),
+            };
+            (renamed.map_err(|error| Failure::writing(name, &error)), passing)
+        };
+        parts.into_iter().map(appear).collect()
+    });
+    appeared.into_iter().try_for_each(|(outcome, _)| outcome)
+}
+
+/// Makes a file ready to take its place.
+fn settle(part: &Unfinished) -> io::Result<()> {
+    let Destination::File { target, .. } = &part.destination else { return Ok(()) };
+    let file = match &part.place {
+        Place::Passing { file, .. } => file.as_file(),
+        Place::Lasting { file, .. } => file,
+        Place::Held(_) => return Ok(()),
+    };
+    if let Ok(before) = fs::metadata(target) {
+        keep_owner_and_permissions(file, &before)?;
     }
     // A full or broken disk may only tell now.
-    beside.as_file().sync_all()?;
-    Ok(beside)
+    file.sync_all()
+}
+
+/// Gives what was held to a stream.
+fn hand_over(held: &mut SpooledTempFile, destination: &Destination) -> Outcome {
+    let (name, work) = (destination.name(), Work::unseen());
+    held.seek(SeekFrom::Start(0)).map_err(|error| holding(&name, &error))?;
+    let mut writer: Box<dyn Write> = match destination {
+        Destination::Direct(path) => {
+            let opened = OpenOptions::new().write(true).open(path);
+            Box::new(opened.map_err(|error| Failure::writing(&name, &error))?)
+        }
+        _ => Box::new(io::stdout().lock()),
+    };
+    let mut batch = vec![0; 1 << 20];
+    loop {
+        let got = io::Read::read(held, &mut batch).map_err(|error| holding(&name, &error))?;
+        if got == 0 {
+            return writer.flush().map_err(|error| Failure::writing(&name, &error));
+        }
+        writer.write_all(&batch[..got]).map_err(|error| Failure::writing(&name, &error))?;
+        work.go_on()?;
+    }
+}
+
+/// Whether a disk has room for so many bytes more, as far as it tells.
+fn room_for(bytes: u64, folder: &Path) -> io::Result<()> {
+    match fs4::available_space(folder) {
+        Ok(free) if free < bytes => {
+            let [bytes, free] = [bytes, free].map(report::bytes);
+            Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                format!("it takes {bytes}, and the disk has {free} left"),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The folder that `file` lies in.

@@ -4,22 +4,25 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::failure::Outcome;
+use crate::interruption;
 use crate::output::note;
 
 /// Fewer elements than this are done before a bar could be read.
 const LONG: u64 = 1 << 24;
 
-/// One phase of the work. indicatif draws nothing where standard error is no terminal.
+/// Work that may take long: it shows how far it has come, and ends early where somebody cancels it. indicatif draws
+/// nothing where standard error is no terminal.
 #[derive(Debug)]
-pub struct Phase {
+pub struct Work {
     bar: ProgressBar,
 }
 
-impl Phase {
-    /// Starts a phase of `total` elements.
-    pub fn new(name: &'static str, total: u64) -> Phase {
+impl Work {
+    /// Starts work on `total` elements.
+    pub fn new(name: &'static str, total: u64) -> Work {
         if total < LONG {
-            return Phase { bar: ProgressBar::hidden() };
+            return Work::unseen();
         }
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
         if let Ok(style) =
@@ -29,16 +32,38 @@ impl Phase {
         }
         bar.set_prefix(name);
         bar.enable_steady_tick(Duration::from_millis(100));
-        Phase { bar }
+        Work { bar }
     }
 
-    /// So many elements are done.
+    /// Work that is part of another, or short.
+    pub fn unseen() -> Work {
+        Work { bar: ProgressBar::hidden() }
+    }
+
+    /// So many elements are done in all.
     pub fn at(&self, done: u64) {
         self.bar.set_position(done);
     }
+
+    /// So many elements more are done.
+    ///
+    /// # Errors
+    /// Where the work is cancelled.
+    pub fn did(&self, elements: u64) -> Outcome {
+        self.bar.inc(elements);
+        self.go_on()
+    }
+
+    /// Whether it is worth going on.
+    ///
+    /// # Errors
+    /// Where the work is cancelled.
+    pub fn go_on(&self) -> Outcome {
+        interruption::check()
+    }
 }
 
-impl Drop for Phase {
+impl Drop for Work {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

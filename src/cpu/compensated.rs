@@ -17,14 +17,14 @@ pub(super) fn two_sum<T: Copy + Add<Output = T> + Sub<Output = T>>(a: T, b: T) -
 /// A sum of f64 whose rounding errors are summed beside it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct CompensatedSum {
-    pub(super) high: f64,
-    pub(super) low: f64,
+    pub(crate) high: f64,
+    pub(crate) low: f64,
 }
 
 impl CompensatedSum {
     /// This and one number more.
     #[inline(always)]
-    pub(super) fn plus(self, term: f64) -> Self {
+    pub(crate) fn plus(self, term: f64) -> Self {
         let (high, error) = two_sum(self.high, term);
         CompensatedSum { high, low: self.low + error }
     }
@@ -44,7 +44,7 @@ impl CompensatedSum {
 
     /// The sum as one number.
     #[inline(always)]
-    pub(super) fn value(self) -> f64 {
+    pub(crate) fn value(self) -> f64 {
         // Beside an infinity stands a NaN for what rounding took away.
         if self.high.is_finite() { self.high + self.low } else { self.high }
     }

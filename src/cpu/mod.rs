@@ -56,7 +56,7 @@ mod weighted;
 
 use crate::{Op, Options, Output, Rows};
 
-use compensated::CompensatedSum;
+pub(crate) use compensated::CompensatedSum;
 use instruction_set::InstructionSet;
 pub(crate) use loss::compute_loss;
 pub use real::Real;
@@ -133,11 +133,6 @@ fn for_each_logarithm<T: Real>(
         }
         _ => row::for_each_logarithm(instructions, logits, classes, take),
     }
-}
-
-/// A sum of however many numbers whose rounding errors are summed beside it.
-pub(crate) fn exact_sum(values: impl Iterator<Item = f64>) -> f64 {
-    values.fold(CompensatedSum::default(), CompensatedSum::plus).value()
 }
 
 #[cfg(test)]

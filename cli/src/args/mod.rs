@@ -33,7 +33,8 @@ Examples:
   wgpu-softmax tune                                  which kernels are fastest here, for --tuned
 
 Exit status: 0; 2 for a wrong command line; 3 for input that cannot be read or does not fit; 4 for a device \
-that is missing, cannot do it, is lost or does not answer; 5 for output that cannot be written.";
+that is missing, cannot do it, is lost or does not answer, and for too little memory; 5 for output that cannot be \
+written; 130 after Ctrl-C.";
 
 /// Softmax and what belongs to it, of arrays in .npy and .safetensors files, on any GPU that wgpu reaches and
 /// on the CPU: its logarithm, derivatives and cross-entropy, with masks and temperature.

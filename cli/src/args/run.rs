@@ -24,6 +24,10 @@ Shapes: --cotangent, --tangent and --target-probs have the logits' shape; --labe
 the normalised axes, --temperature is broadcast to that; --mask, --add-mask and the weights of logsumexp are \
 broadcast to the logits'. A result of one number is an array without dimensions.
 
+Size: arrays may be larger than the memory. They go through --memory in windows of whole rows, with the same \
+bits; a row has to fit. What comes or goes by a pipe is held in a file without a name (in TMPDIR). With --resume, \
+what is done stays beside the result as .wgpu-softmax-NAME.unfinished, and the same command goes on with it.
+
 Examples:
   wgpu-softmax run logits.npy
   wgpu-softmax run logits.npy --axis 0 -o probabilities.npy
@@ -32,6 +36,7 @@ Examples:
   wgpu-softmax run logits.npy --op vjp --cotangent v.npy -o gradient.npy
   wgpu-softmax run scores.npy --causal --window 16 --mask padding.npy --fully-masked zero -o attention.npy
   wgpu-softmax run logits.npy --op cross-entropy --labels labels.npy --label-smoothing 0.1 --grad gradient.npy
+  wgpu-softmax run huge.npy -o probabilities.npy --memory 2GiB --resume
   wgpu-softmax run model.safetensors:logits --dtype bf16 -o out.safetensors:probabilities";
 
 #[derive(Debug, Arguments)]
@@ -69,6 +74,15 @@ pub struct Run {
     /// program. Without a GPU, or where the driver has no such thing, nothing is written.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub keep_pipelines: Option<PathBuf>,
+
+    /// Take at most so much memory for arrays, such as 512MiB or 2GB: larger ones go in windows of whole rows. By
+    /// default, 512MiB, or what a single row needs.
+    #[arg(long, value_name = "BYTES", value_parser = values::memory)]
+    pub memory: Option<u64>,
+
+    /// Keep what is done where the run is cancelled or killed, and go on with what an earlier one has left.
+    #[arg(long)]
+    pub resume: bool,
 
     #[command(flatten)]
     pub multiplying: Multiplying,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use wgpu_softmax::{Axes, Device, Dtype, FullyMasked, Op, Precision, Reduction, Tuning};
 
@@ -189,6 +190,18 @@ pub fn temperature() -> impl TypedValueParser<Value = Temperature> {
         _ => ArrayFile::of(word).map(Temperature::File),
     })
 }
+
+/// A number of bytes.
+pub fn memory(text: &str) -> Result<u64, String> {
+    match text.parse::<ByteSize>() {
+        Ok(ByteSize(bytes)) if bytes >= LEAST_MEMORY => Ok(bytes),
+        Ok(_) => Err(format!("give at least {}", ByteSize(LEAST_MEMORY))),
+        Err(_) => Err("give a number of bytes, such as 512MiB or 2GB".into()),
+    }
+}
+
+/// Less would go for buffers alone.
+const LEAST_MEMORY: u64 = 1 << 20;
 
 pub fn window(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "give a whole number from 0 on".into())

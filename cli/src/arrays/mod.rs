@@ -1,19 +1,24 @@
 //! Arrays in and out, in NumPy's `.npy` format and as tensors in `.safetensors` files.
 //!
 //! [`file`] tells from a path which of the two it names. [`npy`] and [`safetensors`] know the formats' headers,
-//! and decide whether a file can be what it says before anything as large as that is allocated. [`read`] turns
-//! elements of any type and order into C-ordered ones of the type that is wanted, [`write()`] is the way back,
-//! and [`types`] knows what becomes of which type in between.
+//! and decide whether a file can be what it says before anything as large as that is allocated. [`region`] knows where
+//! a box cut out of an array lies in its file. [`read`] turns such a box, of elements of any type and order, into
+//! C-ordered ones of the type that is wanted, [`write`] is the way back, and [`types`] knows what becomes of which
+//! type in between.
 
 mod file;
 mod header;
 mod npy;
 mod read;
+mod region;
 mod safetensors;
+#[cfg(test)]
+mod strangers;
 mod types;
 mod write;
 
 pub use file::ArrayFile;
 pub use read::{Incoming, broadcast, can_broadcast, reserve};
+pub use region::Region;
 pub use types::{Decimal, Float, Numbers, Stored, Written};
-pub use write::write;
+pub use write::Outgoing;

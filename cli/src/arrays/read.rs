@@ -1,50 +1,60 @@
-//! An array on its way in: from a file or a pipe to C-ordered elements in memory.
+//! An array on its way in: box by box, from a file or a pipe to C-ordered elements in memory.
+//!
+//! Files are read where the box lies, not mapped: a file that is cut short while it is mapped ends the process by a
+//! signal, where a read that comes up short is an error like any other. What comes by a pipe comes once and in order,
+//! so it is held first: in memory while it is small, then in a file without a name.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Stdin};
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Stdin, Write};
+
+use tempfile::SpooledTempFile;
 
 use super::file::{ArrayFile, Format};
 use super::header::{Header, read_up_to};
+use super::region::Region;
 use super::types::{Float, Number, Numbers, Stored, Taken, with_type_of};
 use super::{npy, safetensors};
 use crate::failure::{Failure, Outcome};
-use crate::output::shown;
-use crate::progress::Phase;
+use crate::output::{held, holding, shown};
+use crate::progress::Work;
 
-/// Elements between two looks at the memory and the progress bar.
+/// Elements between two looks at the progress bar.
 const BATCH: usize = 1 << 16;
 
 const BUFFER_BYTES: usize = 1 << 20;
+
+/// Runs of neighbours that lie closer than this are read with what lies between them.
+const CLOSE_BYTES: u64 = 1 << 14;
 
 /// An array whose header has been read, and whose elements wait.
 pub struct Incoming {
     name: String,
     header: Header,
-    reader: BufReader<Source>,
-    /// Whether the elements are known to be there, so that memory for all of them may be asked for at once.
-    complete: bool,
+    source: Source,
+    /// The file's, where it is one that can be read again.
+    metadata: Option<Metadata>,
 }
 
 /// Where bytes come from.
 enum Source {
+    /// From any place, at any time.
     File(File),
-    Stream(Stdin),
+    /// Once, and in order.
+    Stream(BufReader<Stream>),
+    /// The elements of a stream.
+    Held(SpooledTempFile),
 }
 
-impl Read for Source {
+enum Stream {
+    Named(File),
+    Standard(Stdin),
+}
+
+impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Source::File(file) => file.read(buffer),
-            Source::Stream(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Seek for Source {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        match self {
-            Source::File(file) => file.seek(to),
-            Source::Stream(_) => Err(io::ErrorKind::NotSeekable.into()),
+            Stream::Named(file) => file.read(buffer),
+            Stream::Standard(stream) => stream.read(buffer),
         }
     }
 }
@@ -53,8 +63,8 @@ impl Incoming {
     /// Opens an array's file, or standard input, and reads the header.
     pub fn open(from: &ArrayFile) -> Outcome<Incoming> {
         let path = &from.path;
-        let (mut name, source, file_bytes) = if from.is_stream() {
-            ("standard input".to_string(), Source::Stream(io::stdin()), None)
+        let (mut name, stream, metadata) = if from.is_stream() {
+            ("standard input".to_string(), Stream::Standard(io::stdin()), None)
         } else {
             let refuse = |error: io::Error| unreadable(&shown(path), &reason(&error));
             let there = fs::metadata(path).map_err(refuse)?;
@@ -62,9 +72,12 @@ impl Incoming {
                 return Err(unreadable(&shown(path), "it is a directory"));
             }
             let file = File::open(path).map_err(refuse)?;
-            (shown(path), Source::File(file), there.is_file().then_some(there.len()))
+            // Of the file that is open, whatever has its name by now.
+            let there = file.metadata().map_err(refuse)?;
+            (shown(path), Stream::Named(file), there.is_file().then_some(there))
         };
-        let mut reader = BufReader::with_capacity(BUFFER_BYTES, source);
+        let file_bytes = metadata.as_ref().map(Metadata::len);
+        let mut reader = BufReader::with_capacity(BUFFER_BYTES, stream);
         let header = match &from.format {
             Format::Npy => npy::read(&mut reader),
             Format::Safetensors { tensor } => safetensors::read(&mut reader, tensor.as_deref(), file_bytes),
@@ -82,7 +95,14 @@ impl Incoming {
         if let Format::Safetensors { tensor: Some(tensor) } = &from.format {
             name = format!("{name}:{tensor}");
         }
-        Ok(Incoming { name, header, reader, complete: file_bytes.is_some() })
+        let source = match (&metadata, reader) {
+            (None, reader) => Source::Stream(reader),
+            (Some(_), reader) => match reader.into_inner() {
+                Stream::Named(file) => Source::File(file),
+                standard => Source::Stream(BufReader::new(standard)),
+            },
+        };
+        Ok(Incoming { name, header, source, metadata })
     }
 
     pub fn name(&self) -> &str {
@@ -101,91 +121,165 @@ impl Incoming {
         self.header.fortran
     }
 
-    /// The elements, C-ordered, as numbers of a type that is known at run time.
-    pub fn read_as(self, float: Float) -> Outcome<Numbers> {
+    /// What the system knows of the file; none for what can be read only once.
+    pub fn metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_ref()
+    }
+
+    /// All elements, C-ordered.
+    pub fn read<T: Taken>(mut self) -> Outcome<Vec<T>> {
+        self.arrive()?;
+        let whole = Region::whole(self.shape());
+        self.read_region(&whole, &Work::unseen())
+    }
+
+    /// The elements of a box, C-ordered, as numbers of a type that is known at run time.
+    pub fn read_region_as(&mut self, float: Float, region: &Region, work: &Work) -> Outcome<Numbers> {
         Ok(match float {
-            Float::F16 => Numbers::F16(self.read()?),
-            Float::Bf16 => Numbers::Bf16(self.read()?),
-            Float::F32 => Numbers::F32(self.read()?),
-            Float::F64 => Numbers::F64(self.read()?),
+            Float::F16 => Numbers::F16(self.read_region(region, work)?),
+            Float::Bf16 => Numbers::Bf16(self.read_region(region, work)?),
+            Float::F32 => Numbers::F32(self.read_region(region, work)?),
+            Float::F64 => Numbers::F64(self.read_region(region, work)?),
         })
     }
 
-    /// The elements, C-ordered, as values of type `T`.
-    pub fn read<T: Taken>(self) -> Outcome<Vec<T>> {
-        let (name, shape, fortran) = (self.name.clone(), self.header.shape.clone(), self.header.fortran);
-        let values = with_type_of!(self.header.stored, N => self.read_stored::<N, T>())?;
-        if !fortran {
-            return Ok(values);
+    /// The elements of a box, C-ordered, as values of type `T`.
+    pub fn read_region<T: Taken>(&mut self, region: &Region, work: &Work) -> Outcome<Vec<T>> {
+        if !self.header.fortran {
+            let shape = self.header.shape.clone();
+            return with_type_of!(self.header.stored, N => self.read_stored::<N, T>(&shape, region, work));
         }
-        let strides: Vec<usize> = (0..shape.len()).map(|axis| shape[..axis].iter().product()).collect();
-        gathered(&values, &shape, &strides, &name)
+        let backwards: Vec<usize> = self.header.shape.iter().rev().copied().collect();
+        let turned = region.reversed();
+        let values =
+            with_type_of!(self.header.stored, N => self.read_stored::<N, T>(&backwards, &turned, work))?;
+        let lengths = &region.lengths;
+        let strides: Vec<usize> = (0..lengths.len()).map(|axis| lengths[..axis].iter().product()).collect();
+        gathered(&values, lengths, &strides, &self.name)
     }
 
-    /// The elements in the file's order.
-    fn read_stored<N: Number, T: Taken>(self) -> Outcome<Vec<T>> {
-        let Incoming { name, header, mut reader, complete } = self;
-        let refuse = |why: String| unreadable(&name, &why);
-        let failed = |error: io::Error| refuse(reason(&error));
-        if header.skipped > 0 {
-            if complete {
-                reader.seek(SeekFrom::Start(header.data_start + header.skipped)).map_err(failed)?;
-            } else {
-                let skipped = io::copy(&mut reader.by_ref().take(header.skipped), &mut io::sink());
-                if skipped.map_err(failed)? < header.skipped {
-                    return Err(refuse("it ends before the tensor: it is cut off".into()));
-                }
-            }
-        }
-        let expected = header.elements;
-        let phase = Phase::new("reading", expected as u64);
+    /// The elements of a box in the file's order, in which the array has `shape`.
+    fn read_stored<N: Number, T: Taken>(
+        &mut self,
+        shape: &[usize],
+        region: &Region,
+        work: &Work,
+    ) -> Outcome<Vec<T>> {
+        self.arrive()?;
+        let Incoming { name, header, source, .. } = self;
+        let width = size_of::<N>();
+        let end = header.array_bytes();
+        let (starts, run) = region.runs(shape);
+        let mut starts = starts.peekable();
         let mut values = Vec::new();
-        if complete {
-            reserve::<T>(&mut values, expected, &name)?;
+        reserve::<T>(&mut values, region.elements(), name)?;
+        let mut bytes = Vec::new();
+        // Where in the array's data these bytes begin.
+        let mut bytes_from = 0;
+        while let Some(start) = starts.next() {
+            let start = start * width as u64;
+            let is_close = starts.peek().is_some_and(|next| next * width as u64 - start < CLOSE_BYTES);
+            for batch in (0..run).step_by(BATCH) {
+                let count = BATCH.min(run - batch);
+                let (from, length) = (start + (batch * width) as u64, count * width);
+                let there = from >= bytes_from && from + length as u64 <= bytes_from + bytes.len() as u64;
+                if !there {
+                    let ahead = if is_close { (BUFFER_BYTES as u64).min(end - from) as usize } else { 0 };
+                    bytes.resize(length.max(ahead), 0);
+                    bytes_from = from;
+                    let got = source.read_at(header, from, &mut bytes);
+                    let got = got.map_err(|error| unreadable(name, &reason(&error)))?;
+                    if got < bytes.len() {
+                        return Err(unreadable(name, &cut_off(end, from + got as u64)));
+                    }
+                }
+                let first = (from - bytes_from) as usize;
+                for (place, bytes) in bytes[first..first + length].chunks_exact(width).enumerate() {
+                    let place = || from / width as u64 + place as u64;
+                    let number = match header.big_endian {
+                        true => N::decoded_backwards(bytes),
+                        false => N::decoded(bytes),
+                    };
+                    let Some(number) = number else {
+                        let why = format!(
+                            "its element {} is no {}: its byte is {}",
+                            place(),
+                            header.stored,
+                            bytes[0]
+                        );
+                        return Err(unreadable(name, &why));
+                    };
+                    let Some(value) = T::taken(number) else {
+                        let why =
+                            format!("its element {} is {number}, where {} is needed", place(), T::WANTED);
+                        return Err(unreadable(name, &why));
+                    };
+                    values.push(value);
+                }
+                work.go_on()?;
+            }
         }
-        let mut bytes = vec![0; BATCH.min(expected) * size_of::<N>()];
-        while values.len() < expected {
-            let batch = BATCH.min(expected - values.len());
-            if !complete {
-                // What has not arrived yet may never do: memory grows with what has.
-                values.try_reserve(batch).map_err(|_| too_little_memory::<T>(values.len(), &name))?;
+        Ok(values)
+    }
+
+    /// Waits for what comes by a pipe, to its last byte.
+    pub fn arrive(&mut self) -> Outcome {
+        let Incoming { name, header, source, .. } = self;
+        let Source::Stream(reader) = source else { return Ok(()) };
+        let refuse = |why: String| Err(unreadable(name, &why));
+        let mut held = held();
+        if header.skipped > 0 {
+            match io::copy(&mut reader.by_ref().take(header.skipped), &mut io::sink()) {
+                Ok(skipped) if skipped < header.skipped => {
+                    return refuse("it ends before the tensor: it is cut off".into());
+                }
+                Ok(_) => {}
+                Err(error) => return refuse(reason(&error)),
             }
-            let bytes = &mut bytes[..batch * size_of::<N>()];
-            let got = read_up_to(&mut reader, bytes).map_err(failed)?;
-            if got < bytes.len() {
-                let arrived = (values.len() * size_of::<N>() + got) as u64;
-                return Err(refuse(cut_off(header.array_bytes(), arrived)));
+        }
+        let expected = header.array_bytes();
+        let work = Work::new("reading", expected / header.stored.bytes());
+        let mut batch = vec![0; BUFFER_BYTES.min(expected as usize)];
+        let mut arrived = 0;
+        while arrived < expected {
+            let wanted = batch.len().min((expected - arrived) as usize);
+            let got = match read_up_to(reader, &mut batch[..wanted]) {
+                Ok(got) => got,
+                Err(error) => return refuse(reason(&error)),
+            };
+            arrived += got as u64;
+            if got < wanted {
+                return refuse(cut_off(expected, arrived));
             }
-            if header.big_endian {
-                bytes.chunks_exact_mut(size_of::<N>()).for_each(<[u8]>::reverse);
-            }
-            for bytes in bytes.chunks_exact(size_of::<N>()) {
-                let Some(number) = N::decoded(bytes) else {
-                    let (place, stored) = (values.len(), header.stored);
-                    return Err(refuse(format!(
-                        "its element {place} is no {stored}: its byte is {}",
-                        bytes[0]
-                    )));
-                };
-                let Some(value) = T::taken(number) else {
-                    let place = values.len();
-                    return Err(refuse(format!(
-                        "its element {place} is {number}, where {} is needed",
-                        T::WANTED
-                    )));
-                };
-                values.push(value);
-            }
-            phase.at(values.len() as u64);
+            held.write_all(&batch[..got]).map_err(|error| holding(name, &error))?;
+            work.did(got as u64 / header.stored.bytes())?;
         }
         if header.is_last() {
             match reader.read(&mut [0]) {
                 Ok(0) => {}
-                Ok(more) => return Err(refuse(too_long(more as u64))),
-                Err(error) => return Err(failed(error)),
+                Ok(more) => return refuse(too_long(more as u64)),
+                Err(error) => return refuse(reason(&error)),
             }
         }
-        Ok(values)
+        *source = Source::Held(held);
+        Ok(())
+    }
+}
+
+impl Source {
+    /// Fills `buffer` from a place in the array's data on, as far as there is something.
+    fn read_at(&mut self, header: &Header, place: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Source::File(file) => {
+                file.seek(SeekFrom::Start(header.data_start + header.skipped + place))?;
+                read_up_to(file, buffer)
+            }
+            Source::Held(held) => {
+                held.seek(SeekFrom::Start(place))?;
+                read_up_to(held, buffer)
+            }
+            Source::Stream(_) => Err(io::ErrorKind::NotSeekable.into()),
+        }
     }
 }
 
@@ -237,7 +331,7 @@ pub fn reserve<T>(values: &mut Vec<T>, elements: usize, name: &str) -> Outcome {
 
 fn too_little_memory<T>(elements: usize, name: &str) -> Failure {
     let bytes = elements as u128 * size_of::<T>() as u128;
-    Failure::Input(format!("cannot hold {name}: there is no memory for {elements} elements ({bytes} bytes)"))
+    Failure::Device(format!("cannot hold {name}: there is no memory for {elements} elements ({bytes} bytes)"))
 }
 
 fn unreadable(name: &str, why: &str) -> Failure {

@@ -204,6 +204,9 @@ pub trait Number: Copy + fmt::Display {
     /// From its bytes, the least significant first; `None` where they stand for nothing.
     fn decoded(bytes: &[u8]) -> Option<Self>;
 
+    /// The same, the most significant first.
+    fn decoded_backwards(bytes: &[u8]) -> Option<Self>;
+
     /// The nearest f32.
     fn single(self) -> f32;
 
@@ -223,6 +226,9 @@ macro_rules! integers {
         impl Number for $type {
             fn decoded(bytes: &[u8]) -> Option<Self> {
                 bytes.try_into().ok().map(<$type>::from_le_bytes)
+            }
+            fn decoded_backwards(bytes: &[u8]) -> Option<Self> {
+                bytes.try_into().ok().map(<$type>::from_be_bytes)
             }
             fn single(self) -> f32 {
                 self as f32
@@ -257,6 +263,9 @@ impl Number for bool {
             _ => None,
         }
     }
+    fn decoded_backwards(bytes: &[u8]) -> Option<Self> {
+        bool::decoded(bytes)
+    }
     fn single(self) -> f32 {
         f32::from(u8::from(self))
     }
@@ -276,6 +285,9 @@ macro_rules! floats {
         impl Number for $type {
             fn decoded(bytes: &[u8]) -> Option<Self> {
                 bytes.try_into().ok().map(<$type>::from_le_bytes)
+            }
+            fn decoded_backwards(bytes: &[u8]) -> Option<Self> {
+                bytes.try_into().ok().map(<$type>::from_be_bytes)
             }
             fn single(self) -> f32 {
                 let $value = self;
@@ -394,6 +406,12 @@ pub enum Numbers {
     Bf16(Vec<bf16>),
     F32(Vec<f32>),
     F64(Vec<f64>),
+}
+
+impl Default for Numbers {
+    fn default() -> Numbers {
+        Numbers::F32(Vec::new())
+    }
 }
 
 impl Numbers {

@@ -16,7 +16,7 @@ use crate::arrays::{Float, Stored};
 use crate::device::Identity;
 use crate::output::plain;
 
-pub use rows::{Row, rows};
+pub use rows::{Row, Seen, Shown};
 pub use words::{along, bytes, counted, device, shape};
 use words::{listed, significant, time};
 

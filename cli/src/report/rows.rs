@@ -1,6 +1,8 @@
 //! The rows that a report shows: the first ones of a result and the last.
 
-use serde::{Serialize, Serializer};
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize, Serializer};
 use wgpu_softmax::Output;
 
 use super::number;
@@ -32,23 +34,13 @@ fn class<S: Serializer>(class: &Option<Vec<usize>>, serializer: S) -> Result<S::
 }
 
 /// How the rows of an array lie: length and stride of the axes that are kept and of those normalised.
+#[derive(Debug)]
 struct Layout {
     kept: Vec<(usize, usize)>,
     normalised: Vec<(usize, usize)>,
 }
 
 impl Layout {
-    /// How the rows of a result lie: as the array's, or each as a matrix of pairs of classes.
-    fn of_result(output: Output, shape: &[usize], axes: &[usize]) -> Layout {
-        if output != Output::PerPair {
-            return Layout::new(shape, axes);
-        }
-        let array = Layout::new(shape, axes);
-        let lengths = array.kept.iter().map(|&(length, _)| length).chain([count(&array.normalised); 2]);
-        let shape: Vec<usize> = lengths.collect();
-        Layout::new(&shape, &[shape.len() - 2, shape.len() - 1])
-    }
-
     fn new(shape: &[usize], axes: &[usize]) -> Layout {
         let mut layout = Layout { kept: Vec::new(), normalised: Vec::new() };
         for (axis, &length) in shape.iter().enumerate() {
@@ -76,38 +68,105 @@ fn place(axes: &[(usize, usize)], index: usize) -> (Vec<usize>, usize) {
     (position, place)
 }
 
-/// The first rows of a result and the last ones: of an array of `shape`, normalised along `axes`.
-pub fn rows<W: Decimal>(output: Output, shape: &[usize], axes: &[usize], values: &[W]) -> [Vec<Row>; 2] {
-    let layout = Layout::of_result(output, shape, axes);
-    let rows = count(&layout.kept);
-    let described = |index: usize| {
-        let (row, start) = place(&layout.kept, index);
-        match output {
-            Output::PerRow => Row { row, class: None, value: values.get(index).map(|value| value.decimal()) },
-            _ => largest(&layout, row, start, values),
-        }
-    };
-    let first = rows.min(SHOWN_ROWS);
-    let last = rows.saturating_sub(SHOWN_ROWS).max(first);
-    [(0..first).map(described).collect(), (last..rows).map(described).collect()]
+/// What is known of the rows that will be shown, as window after window is computed.
+#[derive(Debug)]
+pub struct Shown {
+    output: Output,
+    /// Lengths and strides along the axes that are kept, and of the classes.
+    layout: Layout,
+    rows: Vec<Seen>,
 }
 
-fn largest<W: Decimal>(layout: &Layout, row: Vec<usize>, start: usize, values: &[W]) -> Row {
-    let mut best: Option<(usize, W)> = None;
-    let mut unordered = None;
-    for class in 0..count(&layout.normalised) {
-        let value = values[start + place(&layout.normalised, class).1];
-        if value.partial_cmp(&value).is_none() {
-            unordered = Some(value);
-        } else if best.is_none_or(|(_, most)| value > most) {
-            best = Some((class, value));
+/// What has been seen of one row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    row: usize,
+    class: Option<usize>,
+    /// As bits, which JSON keeps to the last one.
+    value: Option<u64>,
+}
+
+impl Shown {
+    /// Nothing yet of what comes of an array of `shape`, normalised along `axes`.
+    pub fn new(output: Output, shape: &[usize], axes: &[usize]) -> Shown {
+        let mut layout = Layout::new(shape, axes);
+        if output == Output::PerPair {
+            let classes = count(&layout.normalised);
+            layout.normalised = vec![(classes, classes), (classes, 1)];
+        }
+        let rows = count(&layout.kept);
+        let first = rows.min(SHOWN_ROWS);
+        let last = rows.saturating_sub(SHOWN_ROWS).max(first);
+        let rows = (0..first).chain(last..rows).map(|row| Seen { row, class: None, value: None }).collect();
+        Shown { output, layout, rows }
+    }
+
+    /// What an earlier run has seen.
+    pub fn recall(&mut self, seen: &[Seen]) {
+        for row in &mut self.rows {
+            if let Some(seen) = seen.iter().find(|seen| seen.row == row.row) {
+                *row = seen.clone();
+            }
         }
     }
-    match best {
-        Some((class, value)) => {
-            Row { row, class: Some(place(&layout.normalised, class).0), value: Some(value.decimal()) }
+
+    /// What has been seen.
+    pub fn seen(&self) -> &[Seen] {
+        &self.rows
+    }
+
+    /// Looks at the values of a window: of the rows from `first` on, which are an array of `shape` normalised along
+    /// `axes`, and of each one's Jacobian the rows in `jacobian_rows`.
+    pub fn look<W: Decimal>(
+        &mut self,
+        first: usize,
+        shape: &[usize],
+        axes: &[usize],
+        jacobian_rows: &Range<usize>,
+        values: &[W],
+    ) {
+        let mut of_window = Layout::new(shape, axes);
+        let rows = count(&of_window.kept);
+        let mut classes_before = 0;
+        if self.output == Output::PerPair {
+            let classes = count(&of_window.normalised);
+            classes_before = jacobian_rows.start * classes;
+            of_window = Layout::new(&[rows, jacobian_rows.len() * classes], &[1]);
         }
-        None => Row { row, class: None, value: unordered.map(Decimal::decimal) },
+        for seen in &mut self.rows {
+            let Some(index) = seen.row.checked_sub(first).filter(|&index| index < rows) else { continue };
+            if self.output == Output::PerRow {
+                seen.value = values.get(index).map(|value| value.decimal().to_bits());
+                continue;
+            }
+            let start = place(&of_window.kept, index).1;
+            let mut best: Option<(usize, W)> = None;
+            for class in 0..count(&of_window.normalised) {
+                let value = values[start + place(&of_window.normalised, class).1];
+                if value.partial_cmp(&value).is_none() {
+                    seen.value = seen.value.or(Some(value.decimal().to_bits()));
+                } else if best.is_none_or(|(_, most)| value > most) {
+                    best = Some((class, value));
+                }
+            }
+            let before = seen.class.and(seen.value).map(f64::from_bits);
+            if let Some((class, value)) = best
+                && before.is_none_or(|before| value.decimal() > before)
+            {
+                (seen.class, seen.value) = (Some(classes_before + class), Some(value.decimal().to_bits()));
+            }
+        }
+    }
+
+    /// The first rows and the last ones.
+    pub fn rows(&self) -> [Vec<Row>; 2] {
+        let described = |seen: &Seen| Row {
+            row: place(&self.layout.kept, seen.row).0,
+            class: seen.class.map(|class| place(&self.layout.normalised, class).0),
+            value: seen.value.map(f64::from_bits),
+        };
+        let (first, last) = self.rows.split_at(self.rows.len().min(SHOWN_ROWS));
+        [first.iter().map(described).collect(), last.iter().map(described).collect()]
     }
 }
 
@@ -115,6 +174,13 @@ fn largest<W: Decimal>(layout: &Layout, row: Vec<usize>, start: usize, values: &
 mod tests {
     use super::super::json_line;
     use super::*;
+
+    /// All in one window.
+    fn rows<W: Decimal>(output: Output, shape: &[usize], axes: &[usize], values: &[W]) -> [Vec<Row>; 2] {
+        let mut shown = Shown::new(output, shape, axes);
+        shown.look(0, shape, axes, &(0..0), values);
+        shown.rows()
+    }
 
     #[test]
     fn rows_along_any_axes_are_found() {
@@ -144,5 +210,21 @@ mod tests {
         assert_eq!(json_line(&sum), "[{\"row\":[0],\"class\":null,\"value\":\"-Infinity\"}]\n");
         let [single, _] = rows(Output::PerElement, &[], &[], &[1.0]);
         assert_eq!(json_line(&single), "[{\"row\":[],\"class\":[],\"value\":1.0}]\n");
+    }
+
+    #[test]
+    fn windows_are_looked_at_together() {
+        // The largest entry of a Jacobian stands in the second window.
+        let mut shown = Shown::new(Output::PerPair, &[1, 3], &[1]);
+        shown.look(0, &[1, 3], &[1], &(0..1), &[0.5f32, -0.1, -0.4]);
+        let mut later = Shown::new(Output::PerPair, &[1, 3], &[1]);
+        later.recall(shown.seen());
+        later.look(0, &[1, 3], &[1], &(1..3), &[-0.1f32, 0.7, f32::NAN, -0.4, -0.2, 0.6]);
+        assert_eq!(json_line(&later.rows()[0]), "[{\"row\":[0],\"class\":[1,1],\"value\":0.7}]\n");
+        // The eighth row of ten, in a window of its own.
+        let mut shown = Shown::new(Output::PerRow, &[10, 2], &[1]);
+        shown.look(7, &[1, 2], &[1], &(0..2), &[4.0f64]);
+        assert_eq!(shown.rows()[1][0].value, Some(4.0));
+        assert_eq!(shown.rows()[1][1].value, None);
     }
 }

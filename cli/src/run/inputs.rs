@@ -1,11 +1,15 @@
-//! What is read beside the logits: opened and held against their shape before anything large is read.
+//! What is read beside the logits: opened and held against their shape before anything large is read, then window by
+//! window.
 
 use wgpu_softmax::{Adjustment, Elements, Targets, Temperature};
 
 use crate::args::{Adjusting, Operation, Run, Temperature as AskedTemperature};
-use crate::arrays::{ArrayFile, Float, Incoming, Numbers, Stored, broadcast, can_broadcast};
+use crate::arrays::{ArrayFile, Float, Incoming, Numbers, Region, Stored, broadcast, can_broadcast};
 use crate::failure::{Failure, Outcome};
+use crate::progress::Work;
 use crate::report::{self, Input, OtherInput};
+
+use super::windows::Window;
 
 /// The logits' shape, and what the normalised axes leave of it.
 #[derive(Debug, Clone)]
@@ -48,30 +52,35 @@ impl Shapes {
     }
 }
 
-/// An array beside the logits, which waits to be read.
-struct Other {
+/// An array beside the logits, of which a window at a time is in memory.
+struct Other<T> {
     /// Its option's name.
     name: &'static str,
     incoming: Incoming,
+    /// Which box of it is there, and broadcast to which lengths.
+    at: Option<(Region, Vec<usize>)>,
+    values: T,
 }
 
 /// The arrays beside the logits, whose types and shapes fit.
 #[derive(Default)]
-pub struct Opened {
+pub struct Inputs {
     /// A cotangent, a tangent, or the weights of a sum.
-    operand: Option<Other>,
-    labels: Option<Other>,
-    target_probabilities: Option<Other>,
-    class_weights: Option<Other>,
-    temperatures: Option<Other>,
-    mask: Option<Other>,
-    additive_mask: Option<Other>,
-    lengths: Option<Other>,
+    operand: Option<Other<Numbers>>,
+    labels: Option<Other<Vec<i64>>>,
+    target_probabilities: Option<Other<Numbers>>,
+    class_weights: Option<Other<Numbers>>,
+    temperatures: Option<Other<Numbers>>,
+    mask: Option<Other<Vec<bool>>>,
+    additive_mask: Option<Other<Numbers>>,
+    lengths: Option<Other<Vec<u64>>>,
+    /// Where the window stands among the queries.
+    first_query: i64,
 }
 
-impl Opened {
+impl Inputs {
     /// Opens all that was asked for.
-    pub fn new(asked: &Run, shapes: &Shapes) -> Outcome<Opened> {
+    pub fn open(asked: &Run, shapes: &Shapes) -> Outcome<Inputs> {
         let Run { multiplying, adjusting, losing, .. } = asked;
         let any = |_: Stored| None;
         let whole = |stored: Stored| (!stored.is_integer()).then_some("integers are needed");
@@ -105,7 +114,7 @@ impl Opened {
             Some(AskedTemperature::File(file)) => Some(file),
             _ => None,
         };
-        Ok(Opened {
+        Ok(Inputs {
             operand,
             labels: open("labels", losing.labels.as_ref(), whole, &as_rows)?,
             target_probabilities: open("target-probs", losing.target_probs.as_ref(), any, &as_logits)?,
@@ -114,73 +123,187 @@ impl Opened {
             mask: open("mask", adjusting.mask.as_ref(), truth, &to_logits)?,
             additive_mask: open("add-mask", adjusting.add_mask.as_ref(), added, &to_logits)?,
             lengths: open("lengths", adjusting.lengths.as_ref(), whole, &as_rows_or_kept)?,
+            first_query: 0,
         })
+    }
+
+    /// Each of them that is there.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &Incoming)> {
+        fn of<T>(other: &Option<Other<T>>) -> Option<(&'static str, &Incoming)> {
+            other.as_ref().map(|other| (other.name, &other.incoming))
+        }
+        [
+            of(&self.operand),
+            of(&self.labels),
+            of(&self.target_probabilities),
+            of(&self.class_weights),
+            of(&self.temperatures),
+            of(&self.mask),
+            of(&self.additive_mask),
+            of(&self.lengths),
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// What reports say of them.
     pub fn described(&self) -> Vec<OtherInput> {
-        let all = [
-            &self.operand,
-            &self.labels,
-            &self.target_probabilities,
-            &self.class_weights,
-            &self.temperatures,
-            &self.mask,
-            &self.additive_mask,
-            &self.lengths,
-        ];
-        let described = |Other { name, incoming }: &Other| OtherInput { name, input: Input::of(incoming) };
-        all.into_iter().flatten().map(described).collect()
+        self.all().map(|(name, incoming)| OtherInput { name, input: Input::of(incoming) }).collect()
     }
 
-    /// Reads them, for what is computed in `computed`.
-    pub fn read(self, asked: &Run, shapes: &Shapes, computed: Float) -> Outcome<Inputs> {
-        let numbers = |other: Option<Other>| other.map(|other| other.numbers(computed)).transpose();
-        let shaped = |other: &Option<Other>| -> Vec<usize> {
-            other.as_ref().map(|other| other.incoming.shape().to_vec()).unwrap_or_default()
-        };
-        let operand = match self.operand {
-            Some(other) => Some(other.broadcast(computed, &shapes.logits)?),
-            None => None,
-        };
-        let temperature = match (&asked.adjusting.temperature, self.temperatures) {
-            (Some(AskedTemperature::Number(number)), _) => Some(Temperatures::Same(*number)),
-            (_, Some(other)) => {
-                let from = other.incoming.shape();
-                let to = if from.len() > shapes.rows.len() { &shapes.rows_kept } else { &shapes.rows };
-                Some(Temperatures::PerRow(other.broadcast(computed, to)?))
+    /// Waits for what comes by a pipe.
+    pub fn arrive(&mut self) -> Outcome {
+        let others = [
+            &mut self.operand,
+            &mut self.target_probabilities,
+            &mut self.class_weights,
+            &mut self.temperatures,
+            &mut self.additive_mask,
+        ];
+        for other in others.into_iter().flatten() {
+            other.incoming.arrive()?;
+        }
+        if let Some(other) = &mut self.labels {
+            other.incoming.arrive()?;
+        }
+        if let Some(other) = &mut self.mask {
+            other.incoming.arrive()?;
+        }
+        match &mut self.lengths {
+            Some(other) => other.incoming.arrive(),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes that they take for a row of so many classes, where they are computed with in `computed`.
+    pub fn row_bytes(&self, shapes: &Shapes, computed: Float) -> u64 {
+        let classes = shapes.class_count() as u64;
+        let all = self.all().map(|(name, incoming)| {
+            let whole_row = match name {
+                "labels" | "lengths" => 8,
+                "temperature" => 2 * computed.bytes(),
+                "mask" => classes,
+                _ => classes * incoming.stored().at_most(computed).bytes(),
+            };
+            // Turned or repeated, it is there twice.
+            let twice = incoming.fortran() || incoming.shape() != shapes.logits;
+            if twice { whole_row.saturating_mul(2) } else { whole_row }
+        });
+        all.fold(0, u64::saturating_add)
+    }
+
+    /// Reads what `window` needs of each, where it is not there already.
+    pub fn read(&mut self, shapes: &Shapes, window: &Window, computed: Float, work: &Work) -> Outcome {
+        let of_logits = &window.logits;
+        let kept = window.rows_kept(&shapes.axes);
+        for other in [&mut self.operand, &mut self.target_probabilities].into_iter().flatten() {
+            let region = of_logits.of_broadcast(other.incoming.shape());
+            other.read_numbers(region, &of_logits.lengths, computed, work)?;
+        }
+        if let Some(other) = &mut self.class_weights {
+            let region = Region::whole(other.incoming.shape());
+            other.read_numbers(region.clone(), &region.lengths, computed, work)?;
+        }
+        if let Some(other) = &mut self.temperatures {
+            let to = if other.incoming.shape().len() > shapes.rows.len() { &kept } else { &window.rows };
+            let region = to.of_broadcast(other.incoming.shape());
+            other.read_numbers(region, &to.lengths, computed, work)?;
+        }
+        if let Some(other) = &mut self.additive_mask {
+            let region = of_logits.of_broadcast(other.incoming.shape());
+            other.read_numbers(region.clone(), &region.lengths, computed, work)?;
+        }
+        if let Some(other) = &mut self.mask {
+            let region = of_logits.of_broadcast(other.incoming.shape());
+            other.read(region, |incoming, region| incoming.read_region(region, work))?;
+        }
+        if let Some(other) = &mut self.labels {
+            other.read(window.rows.clone(), |incoming, region| incoming.read_region(region, work))?;
+        }
+        if let Some(other) = &mut self.lengths {
+            let is_kept = other.incoming.shape().len() > shapes.rows.len();
+            let region = if is_kept { kept } else { window.rows.clone() };
+            other.read(region, |incoming, region| incoming.read_region(region, work))?;
+        }
+        let queries = of_logits.start.len().checked_sub(2);
+        self.first_query = queries.map_or(0, |axis| of_logits.start[axis] as i64);
+        Ok(())
+    }
+
+    /// The labels of all rows, some at a time, with the number of the first of them; and the class weights as they
+    /// are computed with in `computed`.
+    pub fn for_each_label(
+        &mut self,
+        computed: Float,
+        work: &Work,
+        mut take: impl FnMut(usize, i64, Option<Elements<'_>>) -> Outcome,
+    ) -> Outcome {
+        if let Some(other) = &mut self.class_weights {
+            let region = Region::whole(other.incoming.shape());
+            other.read_numbers(region.clone(), &region.lengths, computed, work)?;
+        }
+        let Some(other) = &mut self.labels else { return Ok(()) };
+        let weights = self.class_weights.as_ref().map(|other| other.values.elements());
+        let shape = other.incoming.shape().to_vec();
+        let (mut row, rows) = (0, shape.iter().product());
+        while row < rows {
+            let region = Region::next(&shape, row, LABELS_AT_ONCE);
+            for label in other.incoming.read_region::<i64>(&region, work)? {
+                take(row, label, weights)?;
+                row += 1;
             }
-            _ => None,
-        };
-        let (mask_shape, additive_mask_shape) = (shaped(&self.mask), shaped(&self.additive_mask));
-        Ok(Inputs {
-            operand,
-            labels: self.labels.map(|other| other.incoming.read()).transpose()?,
-            target_probabilities: numbers(self.target_probabilities)?,
-            class_weights: numbers(self.class_weights)?,
-            temperature,
-            mask: self.mask.map(|other| other.incoming.read()).transpose()?.map(|mask| (mask, mask_shape)),
-            additive_mask: numbers(self.additive_mask)?.map(|mask| (mask, additive_mask_shape)),
-            lengths: self.lengths.map(|other| other.incoming.read()).transpose()?,
-        })
+        }
+        Ok(())
     }
 }
 
-impl Other {
-    /// The elements, in the widest type that `computed` does not have to round.
-    fn numbers(self, computed: Float) -> Outcome<Numbers> {
-        let float = self.incoming.stored().at_most(computed);
-        self.incoming.read_as(float)
+/// Labels that are looked at before anything is computed.
+const LABELS_AT_ONCE: usize = 1 << 16;
+
+impl<T: Default> Other<T> {
+    /// Reads a box of it, unless that is what is there.
+    fn read(&mut self, region: Region, read: impl FnOnce(&mut Incoming, &Region) -> Outcome<T>) -> Outcome {
+        let lengths = region.lengths.clone();
+        self.read_to(region, lengths, read)
     }
 
-    /// The same, as an array of `shape`.
-    fn broadcast(self, computed: Float, shape: &[usize]) -> Outcome<Numbers> {
-        let (name, from) = (self.incoming.name().to_string(), self.incoming.shape().to_vec());
-        Ok(match self.numbers(computed)? {
-            Numbers::F16(values) => Numbers::F16(broadcast(values, &from, shape, &name)?),
-            Numbers::Bf16(values) => Numbers::Bf16(broadcast(values, &from, shape, &name)?),
-            Numbers::F32(values) => Numbers::F32(broadcast(values, &from, shape, &name)?),
-            Numbers::F64(values) => Numbers::F64(broadcast(values, &from, shape, &name)?),
+    fn read_to(
+        &mut self,
+        region: Region,
+        lengths: Vec<usize>,
+        read: impl FnOnce(&mut Incoming, &Region) -> Outcome<T>,
+    ) -> Outcome {
+        let wanted = Some((region, lengths));
+        if self.at == wanted {
+            return Ok(());
+        }
+        // What was there goes first, so that there is room.
+        (self.at, self.values) = (None, T::default());
+        if let Some((region, _)) = &wanted {
+            self.values = read(&mut self.incoming, region)?;
+        }
+        self.at = wanted;
+        Ok(())
+    }
+
+    /// The lengths of the box that is there.
+    fn lengths(&self) -> &[usize] {
+        self.at.as_ref().map(|(region, _)| &region.lengths[..]).unwrap_or_default()
+    }
+}
+
+impl Other<Numbers> {
+    /// Reads a box of it as an array of `lengths`, in the widest type that `computed` does not have to round.
+    fn read_numbers(&mut self, region: Region, lengths: &[usize], computed: Float, work: &Work) -> Outcome {
+        let float = self.incoming.stored().at_most(computed);
+        self.read_to(region, lengths.to_vec(), |incoming, region| {
+            let (from, name) = (&region.lengths, incoming.name().to_string());
+            Ok(match incoming.read_region_as(float, region, work)? {
+                Numbers::F16(values) => Numbers::F16(broadcast(values, from, lengths, &name)?),
+                Numbers::Bf16(values) => Numbers::Bf16(broadcast(values, from, lengths, &name)?),
+                Numbers::F32(values) => Numbers::F32(broadcast(values, from, lengths, &name)?),
+                Numbers::F64(values) => Numbers::F64(broadcast(values, from, lengths, &name)?),
+            })
         })
     }
 }
@@ -211,12 +334,12 @@ impl<'a> Fit<'a> {
 }
 
 /// Opens the file for `--name`, if there is one, whose type and shape must fit.
-fn open(
+fn open<T: Default>(
     name: &'static str,
     file: Option<&ArrayFile>,
     refused: impl Fn(Stored) -> Option<&'static str>,
     fit: &Fit<'_>,
-) -> Outcome<Option<Other>> {
+) -> Outcome<Option<Other<T>>> {
     let Some(file) = file else { return Ok(None) };
     let incoming = Incoming::open(file)?;
     let refuse =
@@ -231,70 +354,54 @@ fn open(
             false => format!("its shape is {shape} where {needed} is needed, {}", fit.what),
         });
     }
-    Ok(Some(Other { name, incoming }))
+    Ok(Some(Other { name, incoming, at: None, values: T::default() }))
 }
 
-/// What logits are divided by.
-enum Temperatures {
-    Same(f64),
-    PerRow(Numbers),
-}
-
-/// The arrays beside the logits, read.
-pub struct Inputs {
-    operand: Option<Numbers>,
-    labels: Option<Vec<i64>>,
-    target_probabilities: Option<Numbers>,
-    class_weights: Option<Numbers>,
-    temperature: Option<Temperatures>,
-    mask: Option<(Vec<bool>, Vec<usize>)>,
-    additive_mask: Option<(Numbers, Vec<usize>)>,
-    lengths: Option<Vec<u64>>,
-}
-
+/// What the window that was read last is given.
 impl Inputs {
     /// The cotangent, the tangent, or the weights of a sum.
     pub fn operand(&self) -> Option<Elements<'_>> {
-        self.operand.as_ref().map(Numbers::elements)
+        self.operand.as_ref().map(|other| other.values.elements())
     }
 
     /// Labels or target probabilities; no labels at all where neither was given.
     pub fn targets(&self) -> Targets<'_> {
         match (&self.target_probabilities, &self.labels) {
-            (Some(probabilities), _) => probabilities.elements().into(),
-            (None, labels) => labels.as_deref().unwrap_or_default().into(),
+            (Some(other), _) => other.values.elements().into(),
+            (None, Some(other)) => other.values.as_slice().into(),
+            (None, None) => [0i64; 0][..].into(),
         }
     }
 
     pub fn class_weights(&self) -> Option<Elements<'_>> {
-        self.class_weights.as_ref().map(Numbers::elements)
+        self.class_weights.as_ref().map(|other| other.values.elements())
     }
 
     /// What becomes of the logits first.
     pub fn adjustment(&self, asked: &Adjusting) -> Adjustment<'_> {
         let mut adjustment = Adjustment::default();
-        match &self.temperature {
-            Some(Temperatures::Same(number)) => adjustment = adjustment.temperature(*number),
-            Some(Temperatures::PerRow(numbers)) => {
-                adjustment = adjustment.temperature(Temperature::PerRow(numbers.elements()));
+        match (&asked.temperature, &self.temperatures) {
+            (Some(AskedTemperature::Number(number)), _) => adjustment = adjustment.temperature(*number),
+            (_, Some(other)) => {
+                adjustment = adjustment.temperature(Temperature::PerRow(other.values.elements()));
             }
-            None => {}
+            _ => {}
         }
-        if let Some((mask, shape)) = &self.mask {
-            adjustment = adjustment.mask(mask, shape);
+        if let Some(other) = &self.mask {
+            adjustment = adjustment.mask(&other.values, other.lengths());
         }
-        if let Some((mask, shape)) = &self.additive_mask {
-            adjustment = adjustment.additive_mask(mask.elements(), shape);
+        if let Some(other) = &self.additive_mask {
+            adjustment = adjustment.additive_mask(other.values.elements(), other.lengths());
         }
         if asked.causal {
-            let offset = asked.causal_offset.unwrap_or(0);
+            let offset = asked.causal_offset.unwrap_or(0).saturating_add(self.first_query);
             adjustment = match asked.window {
                 Some(window) => adjustment.sliding_window(offset, window),
                 None => adjustment.causal(offset),
             };
         }
-        if let Some(lengths) = &self.lengths {
-            adjustment = adjustment.lengths(lengths);
+        if let Some(other) = &self.lengths {
+            adjustment = adjustment.lengths(&other.values);
         }
         adjustment
     }

@@ -1,14 +1,15 @@
 //! Cross-entropy, with its gradient and the log-probabilities where they are asked for.
 
-use wgpu_softmax::{CrossEntropy, Engine, Error, Op, Options, Reduction, Request};
+use wgpu_softmax::{CrossEntropy, Engine, Error, LossSums, Op, Reduction, Request};
 
 use crate::args::{Losing, Run};
-use crate::arrays::{Decimal, Numbers, Written, reserve};
+use crate::arrays::{Float, Written, reserve};
 use crate::failure::{Failure, Outcome};
-use crate::report::{self, Loss, Row};
+use crate::progress::Work;
+use crate::report::Loss;
 
-use super::Answer;
 use super::inputs::{Inputs, Shapes};
+use super::{Answer, Given};
 
 /// What the loss is made of, before it is known.
 pub fn described(asked: &Losing) -> Loss {
@@ -26,34 +27,73 @@ pub fn described(asked: &Losing) -> Loss {
     }
 }
 
-/// What came of it.
-pub struct Lost<R> {
-    pub answer: Answer<R>,
+/// What is known of all rows before any of them is computed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
     /// Rows that are not ignored.
     pub counted: u64,
-    /// The reduced loss, in the type it was computed in.
-    pub value: Option<f64>,
-    /// The first rows and the last ones, where each has a loss.
-    pub rows: [Vec<Row>; 2],
+    /// The sum of their labels' class weights.
+    pub weight: f64,
 }
 
-/// Computes the loss over the logits.
+impl Tally {
+    /// Goes through the labels of all rows, in the order and the arithmetic of the library's own.
+    ///
+    /// # Errors
+    /// For a label that names no class.
+    pub fn new(asked: &Losing, shapes: &Shapes, inputs: &mut Inputs, computed: Float) -> Outcome<Tally> {
+        let rows = shapes.row_count() as u64;
+        if asked.labels.is_none() {
+            return Ok(Tally { counted: rows, weight: rows as f64 });
+        }
+        let classes = shapes.class_count() as u64;
+        let (mut counted, mut weight, mut has_weights) = (0, 0.0, false);
+        inputs.for_each_label(computed, &Work::unseen(), |row, label, weights| {
+            if Some(label) == asked.ignore_index {
+                return Ok(());
+            }
+            if label < 0 || label as u64 >= classes {
+                return Err(about_labels(Error::LabelOutOfRange { row: row as u64, label, classes }, shapes));
+            }
+            counted += 1;
+            if let Some(weights) = weights {
+                has_weights = true;
+                weight += weights.get(label as usize).unwrap_or(0.0);
+            }
+            Ok(())
+        })?;
+        Ok(Tally { counted, weight: if has_weights { weight } else { counted as f64 } })
+    }
+}
+
+/// What came of a window.
+pub struct Lost<R: Written> {
+    pub answer: Answer<R>,
+    /// The losses: one for each row, or that of all rows so far.
+    pub losses: Vec<R::Computed>,
+    /// What all rows so far have come to.
+    pub sums: LossSums,
+}
+
+/// Computes the loss over the logits of a window, after rows that have come to `before`.
 pub fn compute<R: Written>(
     engine: &Engine,
     asked: &Run,
-    shapes: &Shapes,
-    logits: &Numbers,
-    inputs: &Inputs,
-    options: Options,
+    given: &Given<'_>,
+    tally: Tally,
+    before: LossSums,
 ) -> Outcome<Lost<R>> {
     let Losing { ignore_index, label_smoothing, z_loss, grad, log_probs, .. } = &asked.losing;
-    let axes = || asked.computation.axes(shapes.logits.len());
+    let Given { shapes, window, logits, inputs, options } = *given;
+    let shape = &window.logits.lengths;
+    let axes = || asked.computation.axes(shape.len());
     let adjustment = inputs.adjustment(&asked.adjusting);
-    let reduction = asked.losing.reduction.unwrap_or_default();
-    let mut loss = CrossEntropy::new(logits.elements(), &shapes.logits, axes(), inputs.targets())
+    let mut loss = CrossEntropy::new(logits.elements(), shape, axes(), inputs.targets())
         .label_smoothing(label_smoothing.unwrap_or(0.0))
         .z_loss(z_loss.unwrap_or(0.0))
-        .reduction(reduction)
+        .reduction(asked.losing.reduction.unwrap_or_default())
+        .mean_over(tally.counted, tally.weight)
+        .added_to(before)
         .adjustment(adjustment)
         .options(options);
     if let Some(weights) = inputs.class_weights() {
@@ -69,35 +109,23 @@ pub fn compute<R: Written>(
 
     let mut log_probabilities = Vec::new();
     if log_probs.is_some() {
-        let length = shapes.logits.iter().product();
+        let length = window.logits.elements();
         reserve::<R>(&mut log_probabilities, length, "the log-probabilities")?;
         log_probabilities.resize(length, R::default());
-        let request = Request::new(Op::LogSoftmax, logits.elements(), &shapes.logits, axes())
+        let request = Request::new(Op::LogSoftmax, logits.elements(), shape, axes())
             .adjustment(adjustment)
             .options(options);
         engine.answer_into_blocking(&request, &mut log_probabilities)?;
     }
-
-    let rows = match reduction {
-        Reduction::None => {
-            report::rows(wgpu_softmax::Output::PerRow, &shapes.logits, &shapes.axes, &losses.losses)
-        }
-        _ => Default::default(),
-    };
-    let value = match (reduction, &losses.losses[..]) {
-        (Reduction::None, _) | (_, []) => None,
-        (_, [value, ..]) => Some(value.decimal()),
-    };
     Ok(Lost {
-        counted: losses.counted,
-        value,
-        rows,
         answer: Answer {
-            result: losses.losses.into_iter().map(R::rounded).collect(),
+            result: losses.losses.iter().map(|&loss| R::rounded(loss)).collect(),
             sign: Vec::new(),
             gradient: losses.gradient.unwrap_or_default(),
             log_probabilities,
         },
+        losses: losses.losses,
+        sums: losses.sums,
     })
 }
 

@@ -1,28 +1,39 @@
-//! `run`: arrays in, the result out or a summary of it.
+//! `run`: arrays in, the result out or a summary of it, window by window.
 //!
-//! [`inputs`] opens and reads what comes beside the logits, [`loss`] asks the library for a cross-entropy,
-//! [`outputs`] writes. Everything that can be known to fail does so before the elements are read.
+//! [`windows`] cuts the rows so that a window and its computation fit the memory, [`inputs`] opens and reads what comes
+//! beside the logits, [`loss`] asks the library for a cross-entropy, [`outputs`] writes, and [`resume`] knows how far
+//! an earlier run has come. Everything that can be known to fail does so before the elements are read.
+//!
+//! There is no other path for arrays that fit: they are one window.
 
 mod inputs;
 mod loss;
 mod outputs;
+mod resume;
+mod windows;
 
 use std::io::{self, IsTerminal};
 use std::time::Instant;
 
 use half::{bf16, f16};
-use wgpu_softmax::{Error, FullyMasked, Op, Operand, Options, Output, Precision, Progress, Request};
+use wgpu_softmax::{
+    Error, FullyMasked, Op, Operand, Options, Output, Precision, Progress, Reduction, Request,
+};
 
 use crate::args::{Operation, Run, Temperature};
-use crate::arrays::{Float, Incoming, Numbers, Stored, Written, reserve};
+use crate::arrays::{Decimal, Float, Incoming, Numbers, Stored, Written, reserve};
 use crate::device::{self, Chosen};
 use crate::failure::{Failure, Outcome};
+use crate::interruption;
 use crate::output::{note, print};
-use crate::progress::Phase;
-use crate::report::{self, Adjusted, Input, Report, Times};
+use crate::progress::Work;
+use crate::report::{self, Adjusted, Input, Report, Shown, Times};
 
-use inputs::{Inputs, Opened, Shapes};
-use outputs::Outputs;
+use inputs::{Inputs, Shapes};
+use loss::Tally;
+use outputs::{Outputs, Writing};
+use resume::{Origin, Record, SoFar};
+use windows::{Position, RowBytes, Window, Windows};
 
 /// Everything that is settled before the elements are read.
 struct Task<'a> {
@@ -33,7 +44,32 @@ struct Task<'a> {
     report: Report,
 }
 
-/// What a run results in, each array empty where it was not asked for.
+/// Everything that changes as window after window is computed.
+struct Course {
+    windows: Windows,
+    logits: Incoming,
+    inputs: Inputs,
+    tally: Tally,
+    writing: Writing,
+    so_far: SoFar,
+    record: Option<Record>,
+}
+
+/// Bytes of a row's loss on its way, with what it is made of.
+const LOSS_BYTES: u64 = 64;
+
+/// What a window is computed from.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    shapes: &'a Shapes,
+    window: &'a Window,
+    logits: &'a Numbers,
+    inputs: &'a Inputs,
+    options: Options,
+}
+
+/// What a window results in, each array empty where it was not asked for.
+#[derive(Default)]
 struct Answer<R> {
     result: Vec<R>,
     sign: Vec<R>,
@@ -43,19 +79,20 @@ struct Answer<R> {
 
 /// Computes over the input as asked.
 pub fn run(asked: &Run) -> Outcome {
+    interruption::watch()?;
     let logits = Incoming::open(&asked.input)?;
-    let (task, others) = Task::new(asked, &logits)?;
+    let (task, inputs) = Task::new(asked, &logits)?;
     match task.report.result.dtype {
-        Float::F16 => task.finish::<f16>(logits, others),
-        Float::Bf16 => task.finish::<bf16>(logits, others),
-        Float::F32 => task.finish::<f32>(logits, others),
-        Float::F64 => task.finish::<f64>(logits, others),
+        Float::F16 => task.finish::<f16>(logits, inputs),
+        Float::Bf16 => task.finish::<bf16>(logits, inputs),
+        Float::F32 => task.finish::<f32>(logits, inputs),
+        Float::F64 => task.finish::<f64>(logits, inputs),
     }
 }
 
 impl<'a> Task<'a> {
     /// Settles what the inputs need, and refuses what can be known to fail before their elements are read.
-    fn new(asked: &'a Run, logits: &Incoming) -> Outcome<(Task<'a>, Opened)> {
+    fn new(asked: &'a Run, logits: &Incoming) -> Outcome<(Task<'a>, Inputs)> {
         let computation = &asked.computation;
         let shape = logits.shape();
         let shapes = Shapes::new(shape, computation.axes(shape.len()).resolve(shape.len())?);
@@ -63,7 +100,7 @@ impl<'a> Task<'a> {
         if asked.adjusting.causal && (shape.len() < 2 || shapes.axes != [shape.len() - 1]) {
             return Err(Error::CausalAxes { shape: shape.to_vec() }.into());
         }
-        let others = Opened::new(asked, &shapes)?;
+        let others = Inputs::open(asked, &shapes)?;
         let dtype = logits.stored().result(computation.dtype);
         let outputs = Outputs::new(asked, &shapes, &result_shape, dtype)?;
 
@@ -95,43 +132,177 @@ impl<'a> Task<'a> {
         Ok((Task { asked, shapes, outputs, chosen, report }, others))
     }
 
-    /// Reads, computes, writes and reports.
-    fn finish<R: Written>(mut self, logits: Incoming, others: Opened) -> Outcome {
+    /// Reads, computes and writes window after window, and reports.
+    fn finish<R: Written>(mut self, logits: Incoming, inputs: Inputs) -> Outcome {
         if !self.json_on_standard_error() && !self.summary_is_watched() {
             note(&format!("computing on {}", report::device(&self.chosen.identity)));
         }
+        let mut course = self.begin::<R>(logits, inputs)?;
+        match self.compute::<R>(&mut course) {
+            Err(Failure::Cancelled { signal, .. }) if course.record.is_some() => {
+                return Err(Failure::Cancelled { signal, can_go_on: true });
+            }
+            ended => ended?,
+        }
         let clock = Instant::now();
-        let float = logits.stored().at_most(R::FLOAT);
-        let logits = logits.read_as(float)?;
-        let inputs = others.read(self.asked, &self.shapes, R::FLOAT.computed())?;
-        self.report.seconds.read = clock.elapsed();
-
-        let answer = match self.asked.operation {
-            Operation::Rows(op) => self.answer::<R>(weighted(op, self.asked), &logits, &inputs)?,
-            Operation::CrossEntropy => self.loss::<R>(&logits, &inputs)?,
-        };
-        drop((logits, inputs));
-
-        let clock = Instant::now();
-        self.outputs.write(&answer)?;
-        self.report.seconds.write = clock.elapsed();
+        course.writing.finish()?;
+        if let Some(record) = course.record {
+            record.remove();
+        }
+        self.report.seconds.write += clock.elapsed();
         self.chosen.save_pipelines(self.asked.keep_pipelines.as_deref())?;
         self.tell()
     }
 
-    /// An operation on rows.
-    fn answer<R: Written>(&mut self, op: Op, logits: &Numbers, inputs: &Inputs) -> Outcome<Answer<R>> {
-        let Task { asked, shapes, chosen, report, .. } = self;
-        let both = op.output() == Output::TwoPerRow;
-        let length = report.result.shape.iter().product::<usize>() * if both { 2 } else { 1 };
-        let mut values = Vec::new();
+    /// Settles how the rows are cut, waits for what comes by pipes, and begins to write or goes on with it.
+    fn begin<R: Written>(&mut self, mut logits: Incoming, mut inputs: Inputs) -> Outcome<Course> {
+        let asked = self.asked;
+        let origin = match asked.resume {
+            true => {
+                let all = std::iter::once(&logits).chain(inputs.all().map(|(_, input)| input));
+                Some((self.outputs.progress()?, Origin::new(asked, &self.chosen.identity, all)?))
+            }
+            false => None,
+        };
+        let clock = Instant::now();
+        logits.arrive()?;
+        inputs.arrive()?;
+        // What a header merely claims is known for what it is by now.
+        let windows = Windows::new(&self.shapes, &self.row_bytes::<R>(&logits, &inputs), asked.memory)?;
+        if let Some(gpu) = self.chosen.engine.gpu() {
+            gpu.stream_within(windows.computing);
+        }
+        let mut tally = Tally::default();
+        if let Some(loss) = &mut self.report.loss {
+            tally = Tally::new(&asked.losing, &self.shapes, &mut inputs, R::FLOAT.computed())?;
+            loss.counted = tally.counted;
+        }
+        self.report.seconds.read = clock.elapsed();
+
+        let writing = self.outputs.begin(R::FLOAT, asked.resume)?;
+        let mut so_far = SoFar::default();
+        let record = origin.map(|(path, origin)| {
+            let (record, found) = Record::open(path, origin, writing.is_whole);
+            match found {
+                Ok(found) => so_far = found,
+                Err(Some(why)) => {
+                    self.mention(&format!("starting over: there is an unfinished result, but {why}"));
+                }
+                Err(None) => {}
+            }
+            record
+        });
+        if so_far.position != Position::default() {
+            let rows = so_far.position.row;
+            self.mention(&format!("going on with an unfinished result, {rows} rows of which are done"));
+        }
+        Ok(Course { windows, logits, inputs, tally, writing, so_far, record })
+    }
+
+    /// All windows that are left.
+    fn compute<R: Written>(&mut self, course: &mut Course) -> Outcome {
+        let Course { windows, logits, inputs, tally, writing, so_far, record } = course;
+        let (asked, shapes) = (self.asked, self.shapes.clone());
+        let float = logits.stored().at_most(R::FLOAT);
+        let output = self.output();
+        let mut shown = Shown::new(output.unwrap_or(Output::PerRow), &shapes.logits, &shapes.axes);
+        shown.recall(&so_far.seen);
+        let work = Work::new(
+            "computing",
+            windows.share_until(Position { row: shapes.row_count(), jacobian_row: 0 }),
+        );
+        let mut answer = Answer::default();
+        loop {
+            let before = windows.share_until(so_far.position);
+            work.at(before);
+            work.go_on()?;
+            let window = windows.at(&shapes, so_far.position);
+            let clock = Instant::now();
+            let of_window = logits.read_region_as(float, &window.logits, &work)?;
+            inputs.read(&shapes, &window, R::FLOAT.computed(), &work)?;
+            self.report.seconds.read += clock.elapsed();
+
+            let given = Given {
+                shapes: &shapes,
+                window: &window,
+                logits: &of_window,
+                inputs,
+                options: options(asked),
+            };
+            let look = (window.first, &window.logits.lengths, &window.jacobian_rows);
+            match asked.operation {
+                Operation::Rows(op) => {
+                    self.answer(weighted(op, asked), &given, &mut answer, |done| work.at(before + done))?;
+                    shown.look(look.0, look.1, &shapes.axes, look.2, &answer.result);
+                }
+                Operation::CrossEntropy => {
+                    let clock = Instant::now();
+                    let lost = loss::compute::<R>(&self.chosen.engine, asked, &given, *tally, so_far.sums)?;
+                    self.report.seconds.compute += clock.elapsed();
+                    (answer, so_far.sums) = (lost.answer, lost.sums);
+                    if output.is_some() {
+                        shown.look(look.0, look.1, &shapes.axes, look.2, &lost.losses);
+                    } else if let (Some(loss), [value]) = (&mut self.report.loss, &lost.losses[..]) {
+                        loss.value = Some(value.decimal());
+                    }
+                }
+            }
+            drop(of_window);
+
+            let clock = Instant::now();
+            let is_last = windows.end_at(window.next);
+            writing.write(output, &shapes, &window, &answer, &work)?;
+            if let (None, true, Some(&number)) = (output, is_last, answer.result.first()) {
+                writing.write_number(number, &work)?;
+            }
+            (so_far.position, so_far.seen) = (window.next, shown.seen().to_vec());
+            if let (Some(record), false) = (record.as_mut(), is_last) {
+                writing.secure()?;
+                record.keep(so_far)?;
+            }
+            self.report.seconds.write += clock.elapsed();
+            if is_last {
+                break;
+            }
+        }
+        [self.report.first_rows, self.report.last_rows] = match output {
+            Some(_) => shown.rows(),
+            None => Default::default(),
+        };
+        Ok(())
+    }
+
+    /// An operation on the rows of a window; `observe` is told how many logits are done.
+    fn answer<R: Written>(
+        &mut self,
+        op: Op,
+        given: &Given<'_>,
+        answer: &mut Answer<R>,
+        observe: impl Fn(u64),
+    ) -> Outcome {
+        let Task { asked, chosen, report, .. } = self;
+        let Given { shapes, window, logits, inputs, options } = *given;
+        let (rows, classes) = (window.rows.elements(), shapes.class_count());
+        let length = match op.output() {
+            Output::PerElement => rows * classes,
+            Output::PerRow => rows,
+            Output::TwoPerRow => 2 * rows,
+            Output::PerPair => rows * window.jacobian_rows.len() * classes,
+        };
+        // The memory of the window before.
+        let mut values = std::mem::take(&mut answer.result);
+        values.clear();
         reserve::<R>(&mut values, length, "the result")?;
         values.resize(length, R::default());
 
-        let axes = asked.computation.axes(shapes.logits.len());
-        let mut request = Request::new(op, logits.elements(), &shapes.logits, axes)
+        let shape = &window.logits.lengths;
+        let mut request = Request::new(op, logits.elements(), shape, asked.computation.axes(shape.len()))
             .adjustment(inputs.adjustment(&asked.adjusting))
-            .options(options(asked));
+            .options(options);
+        if op.output() == Output::PerPair {
+            request =
+                request.jacobian_rows(window.jacobian_rows.start as u64..window.jacobian_rows.end as u64);
+        }
         if let Some(operand) = inputs.operand() {
             request = match op.operand() {
                 Some(Operand::Cotangent) => request.cotangent(operand),
@@ -139,38 +310,69 @@ impl<'a> Task<'a> {
                 _ => request.weights(operand),
             };
         }
-        let phase = Phase::new("computing", logits.elements().len() as u64);
         let mut spent = Progress::default();
         let clock = Instant::now();
         chosen.engine.answer_observed_blocking(&request, &mut values, |progress| {
             spent = progress;
-            phase.at(progress.done);
+            if op.output() != Output::PerPair {
+                observe(progress.done);
+            }
         })?;
         let times = &mut report.seconds;
-        (times.upload, times.compute, times.read_back) = (spent.upload, spent.compute, spent.read_back);
-        times.set_up = clock.elapsed().saturating_sub(spent.upload + spent.compute + spent.read_back);
+        times.upload += spent.upload;
+        times.compute += spent.compute;
+        times.read_back += spent.read_back;
+        times.set_up += clock.elapsed().saturating_sub(spent.upload + spent.compute + spent.read_back);
 
-        let (result, sign) = if both {
-            values.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip()
-        } else {
-            (values, Vec::new())
+        (answer.result, answer.sign) = match op.output() {
+            Output::TwoPerRow => values.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip(),
+            _ => (values, Vec::new()),
         };
-        let output = if both { Output::PerRow } else { op.output() };
-        [report.first_rows, report.last_rows] = report::rows(output, &shapes.logits, &shapes.axes, &result);
-        Ok(Answer { result, sign, gradient: Vec::new(), log_probabilities: Vec::new() })
+        Ok(())
     }
 
-    /// Cross-entropy.
-    fn loss<R: Written>(&mut self, logits: &Numbers, inputs: &Inputs) -> Outcome<Answer<R>> {
-        let Task { asked, shapes, chosen, report, .. } = self;
-        let clock = Instant::now();
-        let lost = loss::compute::<R>(&chosen.engine, asked, shapes, logits, inputs, options(asked))?;
-        report.seconds.compute = clock.elapsed();
-        [report.first_rows, report.last_rows] = lost.rows;
-        if let Some(loss) = &mut report.loss {
-            (loss.value, loss.counted) = (lost.value, lost.counted);
+    /// Bytes that a row takes, with what is read for it and what comes of it.
+    fn row_bytes<R: Written>(&self, logits: &Incoming, inputs: &Inputs) -> RowBytes {
+        let Run { operation, losing, .. } = self.asked;
+        let (classes, result) = (self.shapes.class_count() as u64, R::FLOAT.bytes());
+        let logit = logits.stored().at_most(R::FLOAT).bytes() * if logits.fortran() { 2 } else { 1 };
+        let per_element = classes.saturating_mul(result);
+        let (written, jacobian_row) = match operation {
+            Operation::Rows(op) => match op.output() {
+                Output::PerElement => (per_element, None),
+                Output::PerRow => (4 * result, None),
+                Output::TwoPerRow => (4 * result, None),
+                Output::PerPair => (0, Some(per_element)),
+            },
+            Operation::CrossEntropy => {
+                let arrays = [&losing.grad, &losing.log_probs].into_iter().flatten().count() as u64;
+                (per_element.saturating_mul(arrays).saturating_add(LOSS_BYTES), None)
+            }
+        };
+        let read = classes.saturating_mul(logit);
+        let read = read.saturating_add(inputs.row_bytes(&self.shapes, R::FLOAT.computed()));
+        RowBytes { read, written, jacobian_row }
+    }
+
+    /// What the result has a value for; none where it is a single number, put together from all windows.
+    fn output(&self) -> Option<Output> {
+        match self.asked.operation {
+            Operation::Rows(op) => match weighted(op, self.asked).output() {
+                Output::TwoPerRow => Some(Output::PerRow),
+                output => Some(output),
+            },
+            Operation::CrossEntropy => match self.asked.losing.reduction.unwrap_or_default() {
+                Reduction::None => Some(Output::PerRow),
+                Reduction::Sum | Reduction::Mean => None,
+            },
         }
-        Ok(lost.answer)
+    }
+
+    /// A line for whoever watches.
+    fn mention(&self, line: &str) {
+        if !self.json_on_standard_error() {
+            note(line);
+        }
     }
 
     /// Reports, on the stream that the results have left free.

@@ -1,13 +1,17 @@
-//! What is written: the result, and what was asked for beside it, all of it or nothing.
+//! What is written: the result, and what was asked for beside it, window by window; all of it or nothing.
+
+use std::path::PathBuf;
 
 use crate::args::{Operation, Run};
-use crate::arrays::{self, ArrayFile, Float, Written};
+use crate::arrays::{ArrayFile, Float, Outgoing, Region, Written};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Content, Destination, shown, write_together};
+use crate::output::{self, Destination, Unfinished, shown};
+use crate::progress::Work;
 use crate::report::{OtherTarget, Target};
 
 use super::Answer;
 use super::inputs::Shapes;
+use super::windows::Window;
 
 /// Where an array goes.
 struct Output {
@@ -85,27 +89,119 @@ impl Outputs {
         others.map(described).collect()
     }
 
-    /// Writes all of it.
-    pub fn write<R: Written>(&self, answer: &Answer<R>) -> Outcome {
+    /// Begins to write all of it, or where it is to be `lasting`, goes on with what there is.
+    pub fn begin(&self, float: Float, lasting: bool) -> Outcome<Writing> {
+        let mut is_whole = true;
+        let mut begin = |output: &Option<Output>| -> Outcome<Option<Outgoing>> {
+            let Some(Output { file, destination, shape, .. }) = output else { return Ok(None) };
+            let unfinished = match lasting {
+                true => Unfinished::resume(destination)?,
+                false => Unfinished::begin(destination)?,
+            };
+            let bytes = unfinished.bytes();
+            let outgoing = Outgoing::begin(unfinished, &file.format, shape, float)?;
+            is_whole &= bytes == outgoing.bytes();
+            Ok(Some(outgoing))
+        };
+        Ok(Writing {
+            result: begin(&self.result)?,
+            sign: begin(&self.sign)?,
+            gradient: begin(&self.gradient)?,
+            log_probabilities: begin(&self.log_probabilities)?,
+            is_whole,
+        })
+    }
+
+    /// Where it stands how far the results have come.
+    ///
+    /// # Errors
+    /// Where nothing is written, or not to files alone.
+    pub fn progress(&self) -> Outcome<PathBuf> {
+        for output in self.all() {
+            if output.destination.place().is_none() {
+                return Err(Failure::Usage(format!(
+                    "--resume needs files to write to, and {} is none",
+                    output.destination.name()
+                )));
+            }
+        }
+        let first = self.all().find_map(|output| output.destination.progress());
+        first.ok_or_else(|| Failure::Usage("--resume needs a file to write to: add -o FILE".into()))
+    }
+}
+
+/// What is being written.
+pub struct Writing {
+    result: Option<Outgoing>,
+    sign: Option<Outgoing>,
+    gradient: Option<Outgoing>,
+    log_probabilities: Option<Outgoing>,
+    /// Whether all files were there in their full length before.
+    pub is_whole: bool,
+}
+
+impl Writing {
+    /// Writes what came of a window, of the result where it has a value for so much.
+    pub fn write<R: Written>(
+        &mut self,
+        output: Option<wgpu_softmax::Output>,
+        shapes: &Shapes,
+        window: &Window,
+        answer: &Answer<R>,
+        work: &Work,
+    ) -> Outcome {
+        use wgpu_softmax::Output::{PerElement, PerPair, PerRow, TwoPerRow};
         let Answer { result, sign, gradient, log_probabilities } = answer;
-        let arrays = [
-            (&self.result, result.as_slice()),
-            (&self.sign, sign),
-            (&self.gradient, gradient),
-            (&self.log_probabilities, log_probabilities),
-        ];
-        let contents: Vec<_> = (arrays.into_iter())
-            .filter_map(|(output, values)| Some((output.as_ref()?, values)))
-            .map(|(output, values)| {
-                let content = move |writer: &mut dyn std::io::Write| {
-                    arrays::write(writer, &output.file.format, &output.shape, values)
-                };
-                (&output.destination, content)
-            })
-            .collect();
-        let parts: Vec<(&Destination, Content<'_>)> =
-            contents.iter().map(|(destination, content)| (*destination, content as Content<'_>)).collect();
-        write_together(&parts)
+        if let (Some(outgoing), Some(output)) = (&mut self.result, output) {
+            match output {
+                PerElement => outgoing.write_region(&shapes.logits, &window.logits, result, work)?,
+                PerRow | TwoPerRow => outgoing.write_region(&shapes.rows, &window.rows, result, work)?,
+                PerPair => {
+                    let classes = shapes.class_count();
+                    let (mut shape, mut region) = (shapes.rows.clone(), window.rows.clone());
+                    shape.extend([classes, classes]);
+                    region.start.extend([window.jacobian_rows.start, 0]);
+                    region.lengths.extend([window.jacobian_rows.len(), classes]);
+                    outgoing.write_region(&shape, &region, result, work)?;
+                }
+            }
+        }
+        if let Some(outgoing) = &mut self.sign {
+            outgoing.write_region(&shapes.rows, &window.rows, sign, work)?;
+        }
+        for (outgoing, values) in
+            [(&mut self.gradient, gradient), (&mut self.log_probabilities, log_probabilities)]
+        {
+            if let Some(outgoing) = outgoing {
+                outgoing.write_region(&shapes.logits, &window.logits, values, work)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the only number that the result is.
+    pub fn write_number<R: Written>(&mut self, number: R, work: &Work) -> Outcome {
+        match &mut self.result {
+            Some(outgoing) => outgoing.write_region(&[], &Region::whole(&[]), &[number], work),
+            None => Ok(()),
+        }
+    }
+
+    /// Sees to it that what is written stays.
+    pub fn secure(&mut self) -> Outcome {
+        self.all().try_for_each(Outgoing::secure)
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Outgoing> {
+        let Writing { result, sign, gradient, log_probabilities, .. } = self;
+        [result, sign, gradient, log_probabilities].into_iter().flatten()
+    }
+
+    /// Lets all of it appear.
+    pub fn finish(self) -> Outcome {
+        let Writing { result, sign, gradient, log_probabilities, .. } = self;
+        let all = [result, sign, gradient, log_probabilities].into_iter().flatten();
+        output::finish(all.map(Outgoing::end).collect())
     }
 }
 

@@ -137,21 +137,6 @@ fn no_memory_is_spent_on_claims() {
     }
 }
 
-/// The length fits, the memory does not: a file that is all hole.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_file_larger_than_the_memory() {
-    let folder = Folder::new();
-    let start = npy::file("<f4", false, &[1 << 20, 1 << 12], &[]);
-    folder.file("in.npy", &start);
-    let file = std::fs::OpenOptions::new().write(true).open(folder.join("in.npy")).unwrap();
-    file.set_len(start.len() as u64 + (1 << 34)).unwrap();
-    let line = "ulimit -v 1048576; exec \"$PROGRAM\" run in.npy --device cpu -o out.npy";
-    let error = crate::shell(line, folder.path()).failed(3);
-    assert!(error.contains("no memory"), "{error}");
-    assert_eq!(folder.names(), ["in.npy"]);
-}
-
 /// An existing result survives a failure of any kind.
 #[test]
 fn nothing_is_half_written() {

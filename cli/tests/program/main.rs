@@ -17,6 +17,7 @@ mod explain;
 mod faults;
 mod half_precision;
 mod jacobians;
+mod larger;
 mod masks;
 mod npy;
 mod output;
