@@ -50,7 +50,7 @@ impl Cpu {
         loss: &ArrangedLoss<'_>,
         gradient: Option<&mut [R]>,
     ) -> RowResults<f64> {
-        compute_loss(loss, gradient)
+        compute_loss(loss, R::DTYPE, gradient.map(R::elements_mut))
     }
 }
 

@@ -297,10 +297,10 @@ fn the_vanishing_are_counted_in_f64() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// A shift that changes no logit by rounding changes no bit of the answer either: the exponential sees
-    /// the exact differences.
+    /// A shift that changes no logit by rounding changes no more than the last places of the answer, however large it
+    /// is: the exponential sees the differences unrounded.
     #[test]
-    fn an_exact_shift_changes_nothing(
+    fn an_exact_shift_changes_only_the_last_places(
         quarters in prop::collection::vec(-400i32..400, 1..300),
         shift in -1_000_000i32..1_000_000,
     ) {
@@ -308,7 +308,10 @@ proptest! {
         let logits: Vec<f32> = quarters.iter().map(|&x| x as f32 / 4.0).collect();
         let shifted: Vec<f32> = quarters.iter().map(|&x| (x + shift) as f32 / 4.0).collect();
         for op in [Op::Softmax, Op::LogSoftmax] {
-            same_bits(&compute(op, &logits, &shape, -1), &compute(op, &shifted, &shape, -1), op.name());
+            let (answers, of_shifted) = (compute(op, &logits, &shape, -1), compute(op, &shifted, &shape, -1));
+            for (&answer, &of_shifted) in answers.iter().zip(&of_shifted) {
+                approx::assert_relative_eq!(answer, of_shifted, max_relative = 6e-7, epsilon = 1e-37);
+            }
         }
     }
 

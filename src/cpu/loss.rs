@@ -6,9 +6,11 @@
 
 use std::ops::Range;
 
+use half::{bf16, f16};
+
 use crate::cross_entropy::{ArrangedLoss, LABELS_AT_ONCE, RowResults};
 use crate::one_call::widest;
-use crate::{Dtype, Element, Elements, FullyMasked, Targets};
+use crate::{Dtype, Element, Elements, ElementsMut, FullyMasked, Targets};
 
 use super::blocks::{Block, Kind, Layout, Participation, Place, Written, reused};
 use super::exponential::Anchors;
@@ -25,11 +27,27 @@ const CLASSES_PER_PIECE: usize = 1 << 16;
 // Or labels would be missed where logarithms come with more rows.
 const _: () = assert!(ROWS_AT_ONCE <= LABELS_AT_ONCE);
 
-/// What is wanted of each row of a loss, and its gradient.
-pub(crate) fn compute_loss<R: Element>(
+/// What is wanted of each row of a loss whose results are of a type, and its gradient.
+///
+/// Of a type that is known at run time, so that all of this is compiled once, here, and not for each crate that calls it.
+pub(crate) fn compute_loss(
     loss: &ArrangedLoss<'_>,
-    gradient: Option<&mut [R]>,
+    results: Dtype,
+    gradient: Option<ElementsMut<'_>>,
 ) -> RowResults<f64> {
+    match (gradient, results) {
+        (Some(ElementsMut::F16(gradient)), _) => compute_into::<f16>(loss, Some(gradient)),
+        (Some(ElementsMut::Bf16(gradient)), _) => compute_into::<bf16>(loss, Some(gradient)),
+        (Some(ElementsMut::F32(gradient)), _) => compute_into::<f32>(loss, Some(gradient)),
+        (Some(ElementsMut::F64(gradient)), _) => compute_into::<f64>(loss, Some(gradient)),
+        (None, Dtype::F16) => compute_into::<f16>(loss, None),
+        (None, Dtype::Bf16) => compute_into::<bf16>(loss, None),
+        (None, Dtype::F32) => compute_into::<f32>(loss, None),
+        (None, Dtype::F64) => compute_into::<f64>(loss, None),
+    }
+}
+
+fn compute_into<R: Element>(loss: &ArrangedLoss<'_>, gradient: Option<&mut [R]>) -> RowResults<f64> {
     match (widest::<R>(loss.logits, None), loss.logits) {
         (Dtype::F64, Elements::F64(logits)) => compute_in::<f64, R>(loss, Some(logits), gradient),
         (Dtype::F64, _) => compute_in::<f64, R>(loss, None, gradient),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     compute_rows ─► row      a long contiguous row: lanes along the row, stretches over threads
-//!                 ├─► short    contiguous rows that are shorter than a chunk: several in each
+//!                 ├─► short    contiguous rows of few chunks: several at once (segments, quartets)
 //!                 ├─► columns  strided rows: a row per lane
 //!                 └─► jacobian (asks for probabilities, and makes pairs of them)
 //!                        │
@@ -28,8 +28,8 @@
 //! The arithmetic is that of the logits' own type, except that sums leave it after a few terms (`lanes.rs`)
 //! and the one logarithm per row is taken in f64.
 //!
-//! [`Precision::Fast`](crate::Precision::Fast) takes the same path: all that accuracy costs here is the five
-//! operations that keep a difference exact, of some twenty-five for each logit, and the memory hides them.
+//! [`Precision::Fast`](crate::Precision::Fast) takes the same path: all that accuracy costs here is two
+//! operations that keep a difference exact, of some fifteen for each logit, and the memory hides them.
 
 mod blocks;
 mod columns;
