@@ -17,6 +17,13 @@ use crate::{Error, Result};
 /// How long a wait may take unless the context is told otherwise.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+const PROBE: wgpu::BufferDescriptor<'_> = wgpu::BufferDescriptor {
+    label: Some("probe"),
+    size: 8,
+    usage: wgpu::BufferUsages::MAP_READ.union(wgpu::BufferUsages::COPY_DST),
+    mapped_at_creation: false,
+};
+
 /// A device and its queue, until the last context on them is gone.
 pub(crate) struct HeldDevice {
     device: ManuallyDrop<wgpu::Device>,
@@ -101,14 +108,8 @@ impl HeldDevice {
             #[cfg(not(target_arch = "wasm32"))]
             poller: OnceLock::new(),
         };
-        let descriptor = wgpu::BufferDescriptor {
-            label: Some("probe"),
-            size: 8,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        };
         let (probe, reported) =
-            scoped(held.device(), &held.trouble, || Ok(held.device().create_buffer(&descriptor)));
+            scoped(held.device(), &held.trouble, || Ok(held.device().create_buffer(&PROBE)));
         let probe = reported.map_or(probe, Err)?;
         *held.probe.lock().unwrap_or_else(PoisonError::into_inner) = Some(probe);
         Ok(held)
@@ -145,17 +146,33 @@ impl HeldDevice {
         if cfg!(target_arch = "wasm32") || self.trouble.end().is_some() {
             return;
         }
-        let probe = self.probe.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(probe) = probe.as_ref() else { return };
+        let mut probe = self.probe.lock().unwrap_or_else(PoisonError::into_inner);
+        if probe.as_ref().is_none_or(|probe| self.maps(probe)) {
+            return;
+        }
+        // A buffer also refuses where another thread polled just when the last request was taken back: wgpu maps it
+        // then after all, and for good. A new one has no past.
+        let (fresh, _) = scoped(&self.device, &self.trouble, || Ok(self.device.create_buffer(&PROBE)));
+        let Ok(fresh) = fresh else { return };
+        if !self.maps(&fresh) {
+            let detail = "it refuses all work".to_string();
+            self.trouble.report(Error::DeviceLost { detail });
+        }
+        *probe = Some(fresh);
+    }
+
+    /// Whether the device takes a request to map a buffer, which is taken back before anybody heeds it.
+    fn maps(&self, probe: &wgpu::Buffer) -> bool {
         REFUSED.set(false);
         probe.map_async(wgpu::MapMode::Read, .., |mapped| REFUSED.set(mapped.is_err()));
         if REFUSED.get() {
-            let detail = "it refuses all work".to_string();
-            self.trouble.report(Error::DeviceLost { detail });
-        } else {
-            // Takes the request back before anybody heeds it.
-            probe.unmap();
+            return false;
         }
+        // While another thread maps it, wgpu calls this a mistake, which is not to be told to the device's owner.
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        probe.unmap();
+        drop(scope.pop());
+        true
     }
 
     #[cfg(not(target_arch = "wasm32"))]

@@ -506,7 +506,7 @@ impl Gpu {
             let mapping = self.map(submission, download, waiting);
             self.mapped(mapping).await?;
             let length = piece.len();
-            read(&workspace.download, bytes, |values| {
+            read(self, &workspace.download, bytes, |values| {
                 piece.copy_from_slice(&values[skipped..skipped + length])
             })?;
             (start, skipped, rest) = (start + bytes, 0, later);
@@ -727,7 +727,8 @@ impl Workspace {
         let sent = || Input::ALL.into_iter().filter(|input| part.input_bytes[*input as usize] > 0);
         let mut write = |buffer: &wgpu::Buffer, input: Input, start: u64| {
             let range = start..start + part.input_bytes[input as usize];
-            let mut view = buffer.slice(range).get_mapped_range_mut().map_err(unmapped)?;
+            let mut view =
+                buffer.slice(range).get_mapped_range_mut().map_err(|error| unmapped(gpu, &error))?;
             let mut filled = 0;
             give(input, &mut |piece| {
                 view.slice(filled..filled + piece.len()).copy_from_slice(piece);
@@ -806,14 +807,16 @@ impl Workspace {
     fn drain(&mut self, gpu: &Gpu, part: &Operation, take: impl FnOnce(&[u8], &[u8])) -> Result<()> {
         if !gpu.capabilities().maps_buffers {
             let first = part.result_bytes().next_multiple_of(8) as usize;
-            return read(&self.download, part.download_bytes(), |bytes| {
+            return read(gpu, &self.download, part.download_bytes(), |bytes| {
                 take(&bytes[..part.result_bytes() as usize], &bytes[first..]);
             });
         }
         let mut views = Vec::with_capacity(2);
         for (buffer, bytes, _) in self.outputs(part) {
             views.push(match buffer.as_ref().filter(|_| bytes > 0) {
-                Some(buffer) => Some(buffer.slice(..bytes).get_mapped_range().map_err(unmapped)?),
+                Some(buffer) => {
+                    Some(buffer.slice(..bytes).get_mapped_range().map_err(|error| unmapped(gpu, &error))?)
+                }
                 None => None,
             });
         }
@@ -830,9 +833,9 @@ impl Workspace {
 }
 
 /// Lets `take` read the first `bytes` of a mapped buffer, and gives it back to the device.
-fn read(buffer: &Option<wgpu::Buffer>, bytes: u64, take: impl FnOnce(&[u8])) -> Result<()> {
+fn read(gpu: &Gpu, buffer: &Option<wgpu::Buffer>, bytes: u64, take: impl FnOnce(&[u8])) -> Result<()> {
     let buffer = buffer.as_ref().ok_or_else(missing)?;
-    take(&buffer.slice(..bytes).get_mapped_range().map_err(unmapped)?);
+    take(&buffer.slice(..bytes).get_mapped_range().map_err(|error| unmapped(gpu, &error))?);
     buffer.unmap();
     Ok(())
 }
@@ -841,8 +844,11 @@ fn missing() -> Error {
     Error::Device { detail: "a staging buffer is missing".into() }
 }
 
-fn unmapped(error: wgpu::MapRangeError) -> Error {
-    Error::Device { detail: format!("a staging buffer is not mapped: {}", crate::gpu::one_line(&error)) }
+/// A device that is lost while the host reads or writes takes its buffers with it: then that is what there is to say.
+fn unmapped(gpu: &Gpu, error: &wgpu::MapRangeError) -> Error {
+    gpu.held().notice_loss();
+    let detail = format!("a staging buffer is not mapped: {}", crate::gpu::one_line(error));
+    gpu.check().err().unwrap_or(Error::Device { detail })
 }
 
 /// A stopwatch, which stands still where there is no clock.

@@ -14,12 +14,11 @@ use half::{bf16, f16};
 use wgpu_softmax::{CrossEntropy, Dtype, Element, Error, Given, Gpu, Kernel, Losses, Op, Options, Output};
 
 /// A device as it is, and checked.
-fn pair(gpu: &'static Gpu) -> [Processor; 2] {
+fn pair(gpu: &Gpu) -> [Processor; 2] {
     let mut capabilities = gpu.capabilities().clone();
     assert!(!capabilities.checked_shaders, "checks are left out unless they are asked for");
     capabilities.checked_shaders = true;
-    let checked: &'static Gpu = Box::leak(Box::new(gpu.planning_with(capabilities)));
-    [Processor::Gpu(gpu), Processor::Gpu(checked)]
+    [gpu.clone(), gpu.planning_with(capabilities)].map(Processor::Gpu)
 }
 
 /// Every device, once for all tests, so that none builds a pipeline that another one has.

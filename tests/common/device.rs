@@ -9,12 +9,12 @@ use wgpu_softmax::{Cpu, CrossEntropy, Element, Gpu, Losses, Request, Result, wgp
 /// What the same questions are put to.
 pub enum Processor {
     Cpu(Cpu),
-    Gpu(&'static Gpu),
+    Gpu(Gpu),
 }
 
 /// The CPU and every GPU context.
 pub fn devices() -> Vec<Processor> {
-    let gpus = [gpu(), plain_gpu()].into_iter().flatten().map(Processor::Gpu);
+    let gpus = [gpu(), plain_gpu()].into_iter().flatten().cloned().map(Processor::Gpu);
     std::iter::once(Processor::Cpu(Cpu::new())).chain(gpus).collect()
 }
 
