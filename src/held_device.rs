@@ -163,16 +163,17 @@ impl HeldDevice {
 
     /// Whether the device takes a request to map a buffer, which is taken back before anybody heeds it.
     fn maps(&self, probe: &wgpu::Buffer) -> bool {
+        // What wgpu has against either call is known here, and not to be told to the device's owner: a buffer that is
+        // mapped already, or no buffer; a buffer that another thread is mapping cannot be taken back.
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         REFUSED.set(false);
         probe.map_async(wgpu::MapMode::Read, .., |mapped| REFUSED.set(mapped.is_err()));
-        if REFUSED.get() {
-            return false;
+        let refused = REFUSED.get();
+        if !refused {
+            probe.unmap();
         }
-        // While another thread maps it, wgpu calls this a mistake, which is not to be told to the device's owner.
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        probe.unmap();
         drop(scope.pop());
-        true
+        !refused
     }
 
     #[cfg(not(target_arch = "wasm32"))]
