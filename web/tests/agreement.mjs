@@ -1,0 +1,32 @@
+// The native tests' questions, put to the browser's GPU and to the CPU path in WebAssembly, and judged by the native
+// tests' judge; which has to find out every answer that is made wrong.
+
+import assert from "node:assert/strict";
+
+export async function agreement(browser) {
+  const page = await browser.newPage();
+  page.on("console", (message) => console.log(`  console: ${message.text()}`));
+  page.on("pageerror", (error) => console.log(`  page error: ${error}`));
+  await page.goto(`${process.env.ADDRESS}/agreement/`);
+  for (const [device, damage] of [["cpu", false], ["cpu", true], ["gpu", false]]) {
+    const began = Date.now();
+    const found = await page.evaluate(async ([device, damage]) => {
+      const { default: init, Calculator } = await import("/agreement/wgpu_softmax_web.js");
+      await init();
+      const calculator = await Calculator.open(device);
+      const { questions, values, worst, faults } = await calculator.agree(damage);
+      return { questions, values, worst, faults, onGpu: calculator.onGpu };
+    }, [device, damage]);
+    const where = found.onGpu ? "GPU by WebGPU" : "CPU in WebAssembly";
+    assert.equal(found.onGpu, device === "gpu", "the browser's adapter was to be had");
+    assert.ok(found.questions > 200, `${found.questions} questions only`);
+    if (damage) {
+      assert.equal(found.faults.length, found.questions, "every answer that was made wrong is found out");
+    } else {
+      assert.deepEqual(found.faults.slice(0, 5), [], `${found.faults.length} of ${found.questions} on ${where}`);
+    }
+    const what = damage ? "wrong answers found out" : `answers right, at worst ${found.worst.toFixed(1)} u`;
+    console.log(`${where}: ${found.questions} ${what} (${found.values} values, ${Date.now() - began} ms)`);
+  }
+  await page.close();
+}
