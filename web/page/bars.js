@@ -6,7 +6,7 @@ export function shown(value) {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   const text = value !== 0 && (Math.abs(value) < 1e-4 || Math.abs(value) >= 1e6)
     ? value.toExponential(4) : String(Number(value.toPrecision(6)));
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
 export function drawBars(body, view, values, count) {

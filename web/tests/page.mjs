@@ -126,7 +126,7 @@ async function files(browser) {
   const cell = await page.locator("#cell").textContent();
   const [, i, j, value] = cell.match(/∂y(.+) \/ ∂x(.+) = (.+)/);
   assert.deepEqual([i, j], ["₁", "₂"]);
-  assert.ok(Math.abs(Number(value.replace("−", "-")) + right[1] * right[2]) < 1e-6, cell);
+  assert.ok(Math.abs(Number(value.replaceAll("−", "-")) + right[1] * right[2]) < 1e-6, cell);
 
   // The same on the CPU of the browser.
   await settled(page, () => page.selectOption("#processor", "cpu"));
@@ -216,9 +216,9 @@ async function pictures(browser) {
     await page.waitForFunction(() => /Stopped/.test(document.getElementById("measured").textContent), null, { timeout: 60000 });
     const rates = await page.locator("#speeds tbody td:nth-child(2), #speeds tbody td:nth-child(3)").allTextContents();
     assert.ok(rates.every((rate) => Number(rate) > 0), `${rates}`);
+    await page.screenshot({ path: `${name}.png`, fullPage: true });
     const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(content <= screen, `${name}: ${content} of ${screen} pixels`);
-    await page.screenshot({ path: `${name}.png`, fullPage: true });
     assert.deepEqual(troubles, []);
     await context.close();
   }
