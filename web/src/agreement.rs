@@ -54,7 +54,7 @@ impl Agreement {
 
 #[wasm_bindgen]
 impl Calculator {
-    /// Puts every question. With `damage` each answer has one wrong bit, and each has to be found out.
+    /// Puts every question. With `damage` each answer has one wrong value, and each has to be found out.
     pub async fn agree(&self, damage: bool) -> Outcome<Agreement> {
         let mut agreement = Agreement { questions: 0, values: 0.0, worst: 0.0, faults: Vec::new() };
         for question in questions() {
@@ -134,9 +134,11 @@ async fn answered(engine: &Engine, question: &Question) -> Outcome<Stored> {
     answer.map_err(|error| failure(format!("{} of {:?}: {error}", question.op, question.layout.shape)))
 }
 
-/// The same but for the last value, which is far from what it was.
+/// The same but for the first value, which is far from what it was: one of an ordinary row, in which nothing is free.
 fn damaged(answer: Stored) -> Outcome<Stored> {
-    let last = answer.len().checked_sub(1).ok_or_else(|| failure("an answer without values"))?;
-    let value = answer.get(last);
-    Ok(answer.replaced([last], if value.is_finite() { 2.0 * value + 1.0 } else { 0.5 }))
+    if answer.len() == 0 {
+        return Err(failure("an answer without values"));
+    }
+    let value = answer.get(0);
+    Ok(answer.replaced([0], if value.is_finite() { 2.0 * value + 1.0 } else { 0.5 }))
 }

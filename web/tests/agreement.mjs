@@ -1,4 +1,4 @@
-// The native tests' questions, put to the browser's GPU and to the CPU path in WebAssembly, and judged by the native
+// The native tests' questions, put to the CPU path in WebAssembly, and judged by the native
 // tests' judge; which has to find out every answer that is made wrong.
 
 import assert from "node:assert/strict";
@@ -8,7 +8,7 @@ export async function agreement(browser) {
   page.on("console", (message) => console.log(`  console: ${message.text()}`));
   page.on("pageerror", (error) => console.log(`  page error: ${error}`));
   await page.goto(`${process.env.ADDRESS}/agreement/`);
-  for (const [device, damage] of [["cpu", false], ["cpu", true], ["gpu", false]]) {
+  for (const [device, damage] of [["cpu", false], ["cpu", true]]) {
     const began = Date.now();
     const found = await page.evaluate(async ([device, damage]) => {
       const { default: init, Calculator } = await import("/agreement/wgpu_softmax_web.js");
