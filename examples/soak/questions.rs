@@ -11,7 +11,7 @@ use crate::common::rows_of_interest::{Character, Random};
 use crate::common::stored::Stored;
 
 pub enum Matter {
-    Request(Question),
+    Request(Box<Question>),
     Loss(Box<Loss>),
 }
 
@@ -55,7 +55,7 @@ impl Matter {
     pub fn plain(random: &mut Random) -> Matter {
         let (rows, classes) = (1 + random.below(300), 33);
         let logits = Stored::row(Dtype::F32, Character::Normal, rows * classes, random.bits());
-        Matter::Request(Question::new(Op::Softmax, logits, &[rows, classes], 1))
+        Matter::Request(Box::new(Question::new(Op::Softmax, logits, &[rows, classes], 1)))
     }
 
     /// Rows enough for many windows, of an operation that leaves a value per logit or per row.
@@ -64,7 +64,7 @@ impl Matter {
         let mut question = question(random, layout);
         question.op = Op::ROW_WISE[random.below(3)];
         question.operand = None;
-        Matter::Request(question)
+        Matter::Request(Box::new(question))
     }
 
     fn request(random: &mut Random, mut layout: Layout) -> Matter {
@@ -80,7 +80,7 @@ impl Matter {
             let operand = (0..question.logits.len()).map(|_| random.between(0.1, 3.0));
             question.operand = Some(Stored::of(dtype, operand));
         }
-        Matter::Request(question)
+        Matter::Request(Box::new(question))
     }
 
     fn loss(random: &mut Random, layout: Layout) -> Matter {
