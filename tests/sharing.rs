@@ -4,6 +4,8 @@
 mod common;
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use common::device::{gpu, own_device};
@@ -158,4 +160,59 @@ fn every_order_of_dropping() {
         all.into_iter().for_each(drop);
     }
     assert_eq!(call(gpu, 1), call(gpu, 1));
+}
+
+/// What the owner of a borrowed device has recorded, submitted, mapped or asked to be told goes on as if nobody else
+/// used his queue.
+#[test]
+fn the_owners_work_goes_on() {
+    let Some(gpu) = gpu() else { return };
+    let (device, queue) =
+        own_device(&gpu.info().name, wgpu::Features::empty(), wgpu::Limits::default()).unwrap();
+    let context = Gpu::from_device_blocking(device.clone(), queue.clone()).unwrap();
+    let buffer = |usage, mapped_at_creation| {
+        let descriptor = wgpu::BufferDescriptor { label: None, size: 256, usage, mapped_at_creation };
+        device.create_buffer(&descriptor)
+    };
+    let source = buffer(wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST, false);
+    let [submitted, recorded] =
+        [(); 2].map(|()| buffer(wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ, false));
+    let mapped = buffer(wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::MAP_WRITE, true);
+    let copy = |from: &wgpu::Buffer, to: &wgpu::Buffer| {
+        let mut encoder = device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(from, 0, to, 0, 256);
+        encoder
+    };
+
+    // Before the call: submitted and on its way, recorded and not submitted, written without a submission, mapped, and
+    // a scope that is open.
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    queue.write_buffer(&source, 0, &[1; 256]);
+    let done = Arc::new(AtomicU32::new(0));
+    let told = Arc::clone(&done);
+    queue.submit([copy(&source, &submitted).finish()]);
+    queue.on_submitted_work_done(move || _ = told.fetch_add(1, Ordering::Relaxed));
+    let half_recorded = copy(&source, &recorded);
+    queue.write_buffer(&source, 0, &[2; 256]);
+    mapped.slice(..).get_mapped_range_mut().unwrap().slice(..).copy_from_slice(&[3; 256]);
+
+    for number in 0..7 {
+        call(&context, number);
+    }
+
+    // After it: what was recorded sees what was written, and what was mapped still is.
+    assert!(mapped.slice(..).get_mapped_range_mut().is_ok(), "the owner's buffer has been unmapped");
+    mapped.unmap();
+    queue.submit([half_recorded.finish()]);
+    let from_mapped = buffer(wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ, false);
+    queue.submit([copy(&mapped, &from_mapped).finish()]);
+    for (buffer, expected) in [(&submitted, 1u8), (&recorded, 2), (&from_mapped, 3)] {
+        buffer.map_async(wgpu::MapMode::Read, .., |mapped| mapped.unwrap());
+        device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+        let bytes = buffer.get_mapped_range(..).unwrap();
+        assert!(bytes.iter().all(|&byte| byte == expected), "{expected}: {:?}", &bytes[..8]);
+    }
+    assert_eq!(done.load(Ordering::Relaxed), 1, "told once that its work is done");
+    assert!(pollster::block_on(scope.pop()).is_none(), "the owner's scope has caught what was not his");
+    call(&context, 0);
 }
