@@ -195,11 +195,7 @@ impl Geometry {
             Meeting::Alone | Meeting::Subgroup => (self.workgroup.max(lanes), self.meeting),
             _ => (lanes, workgroup_meeting(lanes, capabilities)),
         };
-        let held = match self.meeting {
-            Meeting::Subgroup => held_by_subgroup(classes, lanes, capabilities),
-            _ => held(classes, lanes),
-        };
-        Ok(Geometry { workgroup, lanes, held, meeting })
+        Ok(Geometry { workgroup, lanes, held: held(classes, lanes), meeting })
     }
 }
 
@@ -212,10 +208,6 @@ pub(crate) const QUAD: u64 = 4;
 
 /// How many quads of logits a lane may keep in registers: few numbers, so that few pipelines serve all lengths.
 pub(crate) const HELD: [u32; 8] = [1, 2, 3, 4, 6, 8, 12, 16];
-
-/// How many more a lane of a software adapter may keep, whose registers are the cache: what its compiler writes out is
-/// twice as fast there as a loop over memory, and it writes out no loop of more turns than the last of these.
-pub(crate) const HELD_BY_SOFTWARE: [u32; 3] = [20, 24, 32];
 
 /// The most logits that a lane keeps in registers.
 pub(crate) const MOST_HELD: u64 = QUAD * HELD[HELD.len() - 1] as u64;
@@ -234,18 +226,6 @@ pub(crate) fn workgroup_up_to(limit: u32, capabilities: &Capabilities) -> u32 {
 pub(crate) fn held(classes: u64, lanes: u32) -> Option<u32> {
     let quads = classes.div_ceil(QUAD).div_ceil(u64::from(lanes));
     HELD.into_iter().find(|&held| u64::from(held) >= quads)
-}
-
-/// [`held`], where the lanes are those of one subgroup.
-pub(crate) fn held_by_subgroup(classes: u64, lanes: u32, capabilities: &Capabilities) -> Option<u32> {
-    let more = if capabilities.software { &HELD_BY_SOFTWARE[..] } else { &[] };
-    let quads = classes.div_ceil(QUAD).div_ceil(u64::from(lanes));
-    HELD.iter().chain(more).copied().find(|&held| u64::from(held) >= quads)
-}
-
-/// Logits of a row, or of a chunk of one, that a subgroup of a software adapter keeps.
-pub(crate) fn held_by_software(lanes: u32) -> u64 {
-    QUAD * u64::from(lanes) * u64::from(HELD_BY_SOFTWARE[HELD_BY_SOFTWARE.len() - 1])
 }
 
 /// Logits of the lane that has most of a row.
@@ -267,9 +247,7 @@ pub(crate) fn geometries(entry: &Entry) -> Vec<Geometry> {
     let shared = [Meeting::Workgroup, Meeting::WorkgroupBySubgroups { shuffled: 32 }];
     let of = |workgroup, lanes, held, meeting| Geometry { workgroup, lanes, held, meeting };
     match entry.name {
-        "subgroup_per_row" => (held.chain(HELD_BY_SOFTWARE.map(Some)))
-            .map(|held| of(256, 32, held, Meeting::Subgroup))
-            .collect(),
+        "subgroup_per_row" => held.map(|held| of(256, 32, held, Meeting::Subgroup)).collect(),
         "workgroup_per_row" | "jacobian" => {
             held.flat_map(|held| shared.map(|meeting| of(256, 256, held, meeting))).collect()
         }

@@ -6,10 +6,7 @@
 //!   the second time from the cache; writes 16 bytes
 //!   per chunk, 24 for products with a Jacobian, 40 for a loss.
 
-use super::{
-    Entry, Geometry, Meeting, QUAD, Role, held, held_by_software, held_by_subgroup, workgroup_meeting,
-    workgroup_up_to,
-};
+use super::{Entry, Geometry, MOST_HELD, Meeting, QUAD, Role, held, workgroup_meeting, workgroup_up_to};
 use crate::Capabilities;
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -36,7 +33,7 @@ pub(crate) fn chunk(classes: u64, capabilities: &Capabilities) -> u64 {
 /// takes longer than holding them saves, and on other devices.
 fn held_chunks(classes: u64, capabilities: &Capabilities) -> Option<u64> {
     let lanes = subgroup(classes, capabilities)?;
-    let chunks = classes.div_ceil(held_by_software(lanes));
+    let chunks = classes.div_ceil(u64::from(lanes) * MOST_HELD);
     (chunks <= 64).then_some(chunks.max(2))
 }
 
@@ -52,7 +49,7 @@ fn subgroup(classes: u64, capabilities: &Capabilities) -> Option<u32> {
 pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Geometry {
     let chunk = chunk(classes, capabilities);
     if let Some(lanes) = subgroup(classes, capabilities) {
-        let held = held_by_subgroup(chunk, lanes, capabilities);
+        let held = held(chunk, lanes);
         return Geometry { workgroup: lanes, lanes, held, meeting: Meeting::Subgroup };
     }
     let lanes = workgroup_up_to(256, capabilities);

@@ -4,8 +4,7 @@
 //! * A power of two of lanes, at most the device's smallest subgroup, shares a row: lane l of L takes the
 //!   quads l, l + L, … of four neighbouring classes, one each for the shortest rows.
 //! * Reads every logit, and every element beside it (cotangent, tangent, weight, target probability), once where
-//!   a lane holds at most [`MOST_HELD`](super::MOST_HELD) of them (twice as many on a software adapter), otherwise once per
-//!   pass; every element of a mask once for each time its logit is read. Writes each result once; a loss leaves 4 bytes a row for each of its values.
+//!   a lane holds at most [`MOST_HELD`](super::MOST_HELD) of them, otherwise once per pass; every element of a mask once for each time its logit is read. Writes each result once; a loss leaves 4 bytes a row for each of its values.
 //! * Bytes for an f32 row of K: 8·K for softmax, 4·K + 4 for log-sum-exp and for a loss, 12·K for products with
 //!   a Jacobian, 8·K + 4 for a loss with its gradient; half as many for 16-bit elements, of which a result's
 //!   logits are read a second time, from the cache, by the lane that stores its word, where quads do not lie at
@@ -13,10 +12,7 @@
 //! * f32 results of rows that do not lie at quads are stored through 16 bytes of workgroup memory a lane, but not on a software
 //!   adapter.
 
-use super::{
-    Entry, Geometry, MOST_TURNS, Meeting, QUAD, Role, held, held_by_software, held_by_subgroup, per_lane,
-    workgroup_up_to,
-};
+use super::{Entry, Geometry, MOST_HELD, MOST_TURNS, Meeting, QUAD, Role, held, per_lane, workgroup_up_to};
 use crate::Capabilities;
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -30,9 +26,8 @@ pub(crate) const ENTRY: Entry = Entry {
 /// A software adapter has no use for more lanes than one subgroup, and pays dearly for every barrier: it takes all rows
 /// that the lanes can hold.
 pub(crate) fn longest(capabilities: &Capabilities) -> u64 {
-    let lanes = capabilities.subgroup_lanes.unwrap_or(0);
-    let quads = 8;
-    if capabilities.software { held_by_software(lanes) } else { u64::from(lanes) * quads * QUAD }
+    let lanes = u64::from(capabilities.subgroup_lanes.unwrap_or(0));
+    lanes * if capabilities.software { MOST_HELD } else { 8 * QUAD }
 }
 
 pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Result<Geometry, String> {
@@ -47,12 +42,7 @@ pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Result<Geom
         return Err(format!("{classes} classes are too many for the {lanes} lanes of a subgroup"));
     }
     let workgroup = workgroup_up_to(256, capabilities).max(lanes);
-    Ok(Geometry {
-        workgroup,
-        lanes,
-        held: held_by_subgroup(classes, lanes, capabilities),
-        meeting: Meeting::Subgroup,
-    })
+    Ok(Geometry { workgroup, lanes, held: held(classes, lanes), meeting: Meeting::Subgroup })
 }
 
 /// Of the numbers of lanes up to `most`, that which leaves the fewest of them idle, the larger one of two. Where
