@@ -24,10 +24,10 @@ pub(crate) const ENTRY: Entry = Entry {
 /// The longest row that this kernel is chosen for.
 ///
 /// A software adapter has no use for more lanes than one subgroup, and pays dearly for every barrier: it takes all rows
-/// that the lanes can hold.
+/// that the lanes can hold, and as long ones again, of which two dispatches would take longer still where they are few.
 pub(crate) fn longest(capabilities: &Capabilities) -> u64 {
     let lanes = u64::from(capabilities.subgroup_lanes.unwrap_or(0));
-    lanes * if capabilities.software { MOST_HELD } else { 8 * QUAD }
+    lanes * if capabilities.software { 2 * MOST_HELD } else { 8 * QUAD }
 }
 
 pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Result<Geometry, String> {
