@@ -1,10 +1,10 @@
 //! The cases of `wgpu-softmax bench` under criterion, which keeps what it has measured and tells what has changed:
 //! `cargo bench`, or `cargo bench -- 'kernel/softmax'` for some of them.
 //!
-//! Each case is measured on the CPU, and on the best adapter three ways: the kernel alone, by timestamp queries; resident,
-//! from submission to done; end to end, from host memory to host memory. The copy, read and fill that kernels are held
-//! against stand beside them. Whether results are right is the tests' concern, and the program's: it verifies before it
-//! times.
+//! Each case is measured on the CPU, and on the best adapter three ways: the kernel alone, by timestamp queries;
+//! resident, from submission to done; end to end, from host memory to host memory. The copy, read and fill that
+//! kernels are held against stand beside them. Whether results are right is the tests' concern, and the program's: it
+//! verifies before it times.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

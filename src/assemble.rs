@@ -433,8 +433,8 @@ impl Shader {
         parts
     }
 
-    /// Whether the lanes of a workgroup store the results of rows that do not lie at quads side by side: not where a word
-    /// is two results, nor over logits.
+    /// Whether the lanes of a workgroup store the results of rows that do not lie at quads side by side: not where a
+    /// word is two results, nor over logits.
     fn stores_side_by_side(&self) -> bool {
         let words = self.dtypes.result.bytes() == 4 && self.op.output() == Output::PerElement;
         let meet = self.entry.role != Role::Statistics && self.geometry.meeting != Meeting::Alone;
@@ -536,7 +536,8 @@ pub struct ShaderText {
 /// for use elsewhere.
 ///
 /// Every kernel with every operation: with each number of quads that a lane may hold in the plain form, and with one
-/// such number in all other variants (masks, dtypes and their mixtures, precision, in place, loads and stores of whole quads).
+/// such number in all other variants (masks, dtypes and their mixtures, precision, in place, loads and stores of
+/// whole quads).
 ///
 /// ```
 /// use wgpu_softmax::{Dialect, shaders};

@@ -73,8 +73,12 @@ impl Device {
             }
             Device::Auto => match best_adapter().await {
                 Ok(adapter) if adapter.get_info().device_type == wgpu::DeviceType::Cpu => {
-                    let name = adapter.get_info().name;
-                    Engine::on_cpu(format!("the only adapter, {name}, computes on the CPU itself"))
+                    // Browsers keep names to themselves.
+                    let only = match adapter.get_info().name.as_str() {
+                        "" => "the only adapter".to_owned(),
+                        name => format!("the only adapter, {name},"),
+                    };
+                    Engine::on_cpu(format!("{only} computes on the CPU itself"))
                 }
                 Ok(adapter) => match Gpu::open(&adapter, waiting, limit).await {
                     Ok(gpu) => Engine::new(Open::Either(gpu, Cpu::new()), "it is the best adapter"),

@@ -330,19 +330,20 @@ impl Gpu {
     /// A lost device first shows in objects that are invalid for no reason of their own, or in nothing at all: so
     /// it is looked for in the end.
     pub(crate) fn guarded<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.check()?;
-        let (outcome, reported) = scoped(self.device(), self.held().trouble(), work);
-        self.held().notice_loss();
-        self.check()?;
-        reported.map_or(outcome, Err)
+        self.watched(true, work)
     }
 
     /// [`Gpu::guarded`] for what is asked so often, and so little of, that looking for a loss would cost as much.
     /// Whoever lost a device of his own by `destroy` hears of that at the next call that does more.
     pub(crate) fn guarded_briefly<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.watched(false, work)
+    }
+
+    /// Looks for a loss in the end where something was reported, and otherwise if it is to.
+    fn watched<T>(&self, looks: bool, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.check()?;
         let (outcome, reported) = scoped(self.device(), self.held().trouble(), work);
-        if reported.is_some() {
+        if looks || reported.is_some() {
             self.held().notice_loss();
         }
         self.check()?;
@@ -353,10 +354,11 @@ impl Gpu {
     /// all contexts on the device.
     ///
     /// A wait is for all that was submitted to the device before, by whomever: where many threads share one that is
-    /// slow, it takes long by right. One that takes longer ends in [`Error::Timeout`], and so does every later call: nothing is known of what
-    /// the device still does, so that its memory cannot be used again. The device is not closed either when the last
-    /// context on it is dropped, which would wait without a limit; it stays until the process ends. A new [`Gpu`]
-    /// may well work. In a browser there is no limit but the browser's own, which ends in [`Error::DeviceLost`].
+    /// slow, it takes long by right. One that takes longer ends in [`Error::Timeout`], and so does every later call:
+    /// nothing is known of what the device still does, so that its memory cannot be used again. The device is not
+    /// closed either when the last context on it is dropped, which would wait without a limit; it stays until the
+    /// process ends. A new [`Gpu`] may well work. In a browser there is no limit but the browser's own, which ends in
+    /// [`Error::DeviceLost`].
     ///
     /// ```
     /// # fn example(gpu: &wgpu_softmax::Gpu) {
@@ -383,8 +385,9 @@ impl Gpu {
     ///
     /// Larger work goes window by window, two of them under way at a time, so that the device computes while the
     /// host copies. Where not even a single row (two columns, along another axis than the last) fits half of this,
-    /// such rows go one by one and take what they need; and a mask of up to 16 MiB goes whole with each window. The answers do not depend on it, to the last bit. What a call
-    /// has taken is kept for the next one; a second call at the same time takes as much again.
+    /// such rows go one by one and take what they need; and a mask of up to 16 MiB goes whole with each window. The
+    /// answers do not depend on it, to the last bit. What a call has taken is kept for the next one; a second call at
+    /// the same time takes as much again.
     ///
     /// ```
     /// # fn example(gpu: &wgpu_softmax::Gpu) {

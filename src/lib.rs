@@ -66,8 +66,8 @@
 //! the exact answer for the stored inputs, and keep subnormal numbers.
 //!
 //! Every bound carries + 2⁻¹²⁶ absolute, since devices may flush subnormal numbers (twice that for a difference of
-//! which both sides may be flushed, and times what a flushed probability is multiplied with: the size of v, 1 / T), and the fast ones + K·2⁻¹²⁶, since each of K terms may be
-//! flushed before they are added up.
+//! which both sides may be flushed, and times what a flushed probability is multiplied with: the size of v, 1 / T),
+//! and the fast ones + K·2⁻¹²⁶, since each of K terms may be flushed before they are added up.
 //!
 //! # Special values
 //!

@@ -762,7 +762,7 @@ fn choose(job: &Job, capabilities: &Capabilities) -> (Kernel, String) {
         (
             Kernel::SplitRow,
             format!(
-                "{classes} classes are more than the {by_subgroups} that a subgroup keeps, and a software adapter runs \
+                "{classes} classes are more than the {by_subgroups} that a subgroup takes, and a software adapter runs \
                  subgroups fastest, so chunks are summarised first"
             ),
         )

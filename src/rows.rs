@@ -244,8 +244,8 @@ impl Rows {
     }
 
     /// The compact rows that `op` writes: the same for a value per element, `outer × 1 × inner` for a
-    /// value per row, `outer × 2 × inner` for two, `outer × (Jacobian's rows · classes) × 1` for a value per pair of classes (whose rows are the last
-    /// axis).
+    /// value per row, `outer × 2 × inner` for two, `outer × (Jacobian's rows · classes) × 1` for a value per pair of
+    /// classes (whose rows are the last axis).
     pub fn result(&self, op: Op) -> Rows {
         let classes = match op.output() {
             Output::PerElement => self.classes,

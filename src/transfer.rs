@@ -750,7 +750,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Hands what was written to the device, and submits the window. Once what this returns is mapped, its result can be read and the next upload written.
+    /// Hands what was written to the device, and submits the window. Once what this returns is mapped, its result can
+    /// be read and the next upload written.
     fn submit(&mut self, gpu: &Gpu, part: &Operation, waiting: Waiting) -> Result<Mapping> {
         let submission = gpu.guarded(|| {
             let prepared = self.prepared(part).ok_or_else(missing)?;

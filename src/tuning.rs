@@ -165,8 +165,8 @@ impl Tuning {
         &self.adapter
     }
 
-    /// The lengths of rows that share an entry with rows of so many classes; `None` for rows without classes and for those
-    /// longer than [`Tuning::LONGEST`].
+    /// The lengths of rows that share an entry with rows of so many classes; `None` for rows without classes and for
+    /// those longer than [`Tuning::LONGEST`].
     pub fn span(classes: u64) -> Option<RangeInclusive<u64>> {
         let longest = classes.checked_next_power_of_two()?;
         (1..=Tuning::LONGEST).contains(&classes).then_some(longest / 2 + 1..=longest)

@@ -16,7 +16,7 @@ use wgpu_softmax::{Cpu, CrossEntropy, Device, Dtype, Error, Gpu, Op, Options, Re
 
 /// The layer, in a process that has been loaded with it.
 struct Faults {
-    library: libloading::Library,
+    layer: libloading::Library,
 }
 
 impl Faults {
@@ -34,8 +34,8 @@ impl Faults {
     fn provoke_with(name: &str, variable: Option<(&str, &str)>, body: impl FnOnce(&Faults)) {
         if let Some(path) = std::env::var_os(fault_layer::PATH) {
             // SAFETY: the layer is loaded already, by the Vulkan loader or about to be, and does nothing when it is.
-            let library = unsafe { libloading::Library::new(path) }.unwrap();
-            return body(&Faults { library });
+            let layer = unsafe { libloading::Library::new(path) }.unwrap();
+            return body(&Faults { layer });
         }
         let mut child = fault_layer::between(&mut Command::new(std::env::current_exe().unwrap()))
             .envs(variable)
@@ -62,7 +62,7 @@ impl Faults {
         let [kind, answer] = [kind, answer].map(|word| std::ffi::CString::new(word).unwrap());
         type Arm = unsafe extern "C" fn(*const std::ffi::c_char, u32, u32, *const std::ffi::c_char);
         // SAFETY: `fault_arm` has this signature; the texts end in 0 and are only read while it runs.
-        unsafe { self.library.get::<Arm>(b"fault_arm").unwrap()(kind.as_ptr(), nth, times, answer.as_ptr()) }
+        unsafe { self.layer.get::<Arm>(b"fault_arm").unwrap()(kind.as_ptr(), nth, times, answer.as_ptr()) }
     }
 
     /// Lets everything pass.
@@ -73,7 +73,7 @@ impl Faults {
     /// How many calls have failed since the layer was armed.
     fn met(&self) -> u32 {
         // SAFETY: `fault_met` has this signature.
-        unsafe { self.library.get::<unsafe extern "C" fn() -> u32>(b"fault_met").unwrap()() }
+        unsafe { self.layer.get::<unsafe extern "C" fn() -> u32>(b"fault_met").unwrap()() }
     }
 }
 

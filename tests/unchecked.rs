@@ -77,7 +77,8 @@ fn operations_lengths_types_and_kernels() {
     }
 }
 
-/// Results that lie at no quads and that neighbouring lanes store side by side, which no software adapter does by itself.
+/// Results that lie at no quads and that neighbouring lanes store side by side, which no software adapter does by
+/// itself.
 #[test]
 fn rows_stored_side_by_side() {
     let Some(gpu) = gpu() else { return };

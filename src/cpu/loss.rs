@@ -29,7 +29,8 @@ const _: () = assert!(ROWS_AT_ONCE <= LABELS_AT_ONCE);
 
 /// What is wanted of each row of a loss whose results are of a type, and its gradient.
 ///
-/// Of a type that is known at run time, so that all of this is compiled once, here, and not for each crate that calls it.
+/// Of a type that is known at run time, so that all of this is compiled once, here, and not for each crate that calls
+/// it.
 pub(crate) fn compute_loss(
     loss: &ArrangedLoss<'_>,
     results: Dtype,

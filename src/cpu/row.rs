@@ -2,8 +2,7 @@
 //!
 //! Three looks at each logit: for the maximum; for the terms exp(x − maximum) and their sum, the terms kept
 //! in the result where softmax wants them; for the last step. The first two are done stretch by stretch,
-//! while it lies in the nearest cache. A row of one block stays in the registers from its one load to its one
-//! store. The stretches of a very long row are spread over threads.
+//! while it lies in the nearest cache. The stretches of a very long row are spread over threads.
 
 use crate::{Op, Options, Output};
 

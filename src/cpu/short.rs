@@ -1,8 +1,8 @@
 //! Short rows, of one block at most, next to each other: a few of them at once.
 //!
-//! How a few rows lie in the lanes is a [`Bundle`]'s affair: several in one chunk (`segments.rs`), or four of one to four
-//! chunks each (`quartets.rs`). The maximum and the sum of a row meet in the lanes that it has in one chunk for all
-//! rows of the bundle, in the order that `lanes.rs` lays down, so that what is done once for each row is done for
+//! How a few rows lie in the lanes is a [`Bundle`]'s affair: several in one chunk (`segments.rs`), or four of one to
+//! four chunks each (`quartets.rs`). The maximum and the sum of a row meet in the lanes that it has in one chunk for
+//! all rows of the bundle, in the order that `lanes.rs` lays down, so that what is done once for each row is done for
 //! all of them together.
 
 use crate::{FullyMasked, Op, Options};

@@ -37,8 +37,8 @@ fn held_chunks(classes: u64, capabilities: &Capabilities) -> Option<u64> {
     (chunks <= 64).then_some(chunks.max(2))
 }
 
-/// The lanes of a chunk where a software adapter gives it a subgroup, which meets without barriers. The longest rows have
-/// chunks of which that many lanes would take too many turns.
+/// The lanes of a chunk where a software adapter gives it a subgroup, which meets without barriers. The longest rows
+/// have chunks of which that many lanes would take too many turns.
 fn subgroup(classes: u64, capabilities: &Capabilities) -> Option<u32> {
     let lanes = capabilities.subgroup_lanes.filter(|&lanes| capabilities.software && lanes > 1)?;
     let lanes = lanes.min(capabilities.max_invocations);

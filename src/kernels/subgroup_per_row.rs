@@ -4,13 +4,15 @@
 //! * A power of two of lanes, at most the device's smallest subgroup, shares a row: lane l of L takes the
 //!   quads l, l + L, … of four neighbouring classes, one each for the shortest rows.
 //! * Reads every logit, and every element beside it (cotangent, tangent, weight, target probability), once where
-//!   a lane holds at most [`MOST_HELD`](super::MOST_HELD) of them, otherwise once per pass; every element of a mask once for each time its logit is read. Writes each result once; a loss leaves 4 bytes a row for each of its values.
+//!   a lane holds at most [`MOST_HELD`](super::MOST_HELD) of them, otherwise once per pass; every element of a mask
+//!   once for each time its logit is read. Writes each result once; a loss leaves 4 bytes a row for each of its
+//!   values.
 //! * Bytes for an f32 row of K: 8·K for softmax, 4·K + 4 for log-sum-exp and for a loss, 12·K for products with
 //!   a Jacobian, 8·K + 4 for a loss with its gradient; half as many for 16-bit elements, of which a result's
 //!   logits are read a second time, from the cache, by the lane that stores its word, where quads do not lie at
 //!   multiples of four.
-//! * f32 results of rows that do not lie at quads are stored through 16 bytes of workgroup memory a lane, but not on a software
-//!   adapter.
+//! * f32 results of rows that do not lie at quads are stored through 16 bytes of workgroup memory a lane, but not on
+//!   a software adapter.
 
 use super::{Entry, Geometry, MOST_HELD, MOST_TURNS, Meeting, QUAD, Role, held, per_lane, workgroup_up_to};
 use crate::Capabilities;

@@ -54,7 +54,8 @@ impl Agreement {
 
 #[wasm_bindgen]
 impl Calculator {
-    /// Puts every question, or every so many-th: a software adapter compiles shaders for minutes. With `damage` each answer has one wrong value, and each has to be found out.
+    /// Puts every question, or every so many-th: a software adapter compiles shaders for minutes. With `damage` each
+    /// answer has one wrong value, and each has to be found out.
     pub async fn agree(&self, damage: bool, every: usize) -> Outcome<Agreement> {
         let mut agreement = Agreement { questions: 0, values: 0.0, worst: 0.0, faults: Vec::new() };
         for question in questions().into_iter().step_by(every.max(1)) {

@@ -68,44 +68,22 @@ fn no_such(row: usize) -> wasm_bindgen::JsError {
 }
 
 /// The classes of a row with their probabilities, the largest first.
-#[wasm_bindgen]
+#[wasm_bindgen(getter_with_clone)]
 pub struct RowView {
-    pub(crate) order: Vec<u32>,
-    pub(crate) probabilities: Vec<f32>,
-}
-
-#[wasm_bindgen]
-impl RowView {
-    #[wasm_bindgen(getter)]
-    pub fn order(&self) -> Vec<u32> {
-        self.order.clone()
-    }
-
+    #[wasm_bindgen(readonly)]
+    pub order: Vec<u32>,
     /// By class, not by order.
-    #[wasm_bindgen(getter)]
-    pub fn probabilities(&self) -> Vec<f32> {
-        self.probabilities.clone()
-    }
+    #[wasm_bindgen(readonly)]
+    pub probabilities: Vec<f32>,
 }
 
 /// A row's Jacobian, or of a long row the part of its most probable classes.
-#[wasm_bindgen]
+#[wasm_bindgen(getter_with_clone)]
 pub struct JacobianView {
-    pub(crate) classes: Vec<u32>,
-    pub(crate) values: Vec<f32>,
-}
-
-#[wasm_bindgen]
-impl JacobianView {
     /// Which classes: those of its lines and of its columns alike.
-    #[wasm_bindgen(getter)]
-    pub fn classes(&self) -> Vec<u32> {
-        self.classes.clone()
-    }
-
+    #[wasm_bindgen(readonly)]
+    pub classes: Vec<u32>,
     /// Line after line.
-    #[wasm_bindgen(getter)]
-    pub fn values(&self) -> Vec<f32> {
-        self.values.clone()
-    }
+    #[wasm_bindgen(readonly)]
+    pub values: Vec<f32>,
 }

@@ -6,6 +6,8 @@
 pub mod header;
 #[path = "../../cli/src/arrays/npy.rs"]
 pub mod npy;
+#[path = "../../cli/src/arrays/places.rs"]
+mod places;
 #[path = "../../cli/src/arrays/types.rs"]
 pub mod types;
 
@@ -61,21 +63,7 @@ fn numbers<N: Number>(data: &[u8], header: &Header) -> Result<Vec<f32>, String> 
 
 /// An array of which the first index varies fastest, with the last one varying fastest.
 fn in_c_order(values: &[f32], shape: &[usize]) -> Vec<f32> {
-    let mut position = vec![0; shape.len()];
-    let mut place = 0;
-    let strides: Vec<usize> = (0..shape.len()).map(|axis| shape[..axis].iter().product()).collect();
-    let mut ordered = Vec::with_capacity(values.len());
-    for _ in 0..values.len() {
-        ordered.push(values[place]);
-        for axis in (0..shape.len()).rev() {
-            position[axis] += 1;
-            place += strides[axis];
-            if position[axis] < shape[axis] {
-                break;
-            }
-            place -= strides[axis] * shape[axis];
-            position[axis] = 0;
-        }
-    }
-    ordered
+    let strides = (0..shape.len()).map(|axis| shape[..axis].iter().map(|&length| length as u64).product());
+    let axes = shape.iter().copied().zip(strides).collect();
+    places::places(0, axes).map(|place| values[place as usize]).collect()
 }

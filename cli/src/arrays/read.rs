@@ -11,6 +11,7 @@ use tempfile::SpooledTempFile;
 
 use super::file::{ArrayFile, Format};
 use super::header::{Header, read_up_to};
+use super::places::places;
 use super::region::Region;
 use super::types::{Float, Number, Numbers, Stored, Taken, with_type_of};
 use super::{npy, safetensors};
@@ -307,20 +308,8 @@ fn gathered<T: Copy>(values: &[T], shape: &[usize], strides: &[usize], name: &st
     let elements = shape.iter().product();
     let mut ordered = Vec::new();
     reserve::<T>(&mut ordered, elements, name)?;
-    let mut position = vec![0; shape.len()];
-    let mut place = 0;
-    for _ in 0..elements {
-        ordered.push(values[place]);
-        for axis in (0..shape.len()).rev() {
-            position[axis] += 1;
-            place += strides[axis];
-            if position[axis] < shape[axis] {
-                break;
-            }
-            place -= strides[axis] * shape[axis];
-            position[axis] = 0;
-        }
-    }
+    let axes = shape.iter().copied().zip(strides.iter().map(|&stride| stride as u64)).collect();
+    ordered.extend(places(0, axes).map(|place| values[place as usize]));
     Ok(ordered)
 }
 

@@ -1,5 +1,7 @@
 //! A box cut out of an array: what a window reads and writes, and where that lies in a file.
 
+use super::places::places;
+
 /// For each axis of an array, from where on, and how many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
@@ -74,24 +76,12 @@ impl Region {
             }
         }
         let first = self.start.iter().zip(&strides).map(|(&start, stride)| start as u64 * stride).sum();
-        let outer: Vec<(usize, u64)> =
-            self.lengths[..cut].iter().copied().zip(strides[..cut].iter().copied()).collect();
-        let count = if run == 0 { 0 } else { outer.iter().map(|&(length, _)| length).product() };
-        let mut position = vec![0; outer.len()];
-        let mut next: u64 = first;
-        let starts = (0..count).map(move |_| {
-            let place = next;
-            for (digit, &(length, stride)) in position.iter_mut().zip(&outer).rev() {
-                *digit += 1;
-                next += stride;
-                if *digit < length {
-                    break;
-                }
-                next -= length as u64 * stride;
-                *digit = 0;
-            }
-            place
-        });
+        // Where a run has nothing, there is none.
+        let starts = if run == 0 {
+            places(first, vec![(0, 0)])
+        } else {
+            places(first, self.lengths[..cut].iter().copied().zip(strides[..cut].iter().copied()).collect())
+        };
         (starts, run)
     }
 }

@@ -1,5 +1,5 @@
-//! What `bench` has measured: the share of the limit over rows and classes, the speed over classes, and where CPU and GPU
-//! cross over end to end.
+//! What `bench` has measured: the share of the limit over rows and classes, the speed over classes, and where CPU and
+//! GPU cross over end to end.
 
 use super::drawing::{Cell, Chart, Colour, Horizontal, Map, Panel, Series, Shades, Shape, stacked};
 use crate::bench::Row;

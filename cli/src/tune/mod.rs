@@ -22,8 +22,8 @@ use report::Measured;
 /// What stands for the operations that leave a value for each logit, and for those that leave some for each row.
 const STAND_INS: [Op; 2] = [Op::Softmax, Op::LogSumExp];
 
-/// Another kernel takes the built-in one's place where it takes at most this share of its time: what is less is noise, or
-/// not worth other bits.
+/// Another kernel takes the built-in one's place where it takes at most this share of its time: what is less is
+/// noise, or not worth other bits.
 const WORTH_IT: f64 = 0.95;
 
 /// What takes so many times as long as the fastest in the first round has no second one.
