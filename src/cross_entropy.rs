@@ -453,50 +453,78 @@ impl<'a> ArrangedLoss<'a> {
         self.mean_over.unwrap_or((self.counted, self.weight))
     }
 
-    /// The answer, from what a device found out of each row.
-    pub(crate) fn answer<R: Element>(&self, rows: RowResults<f64>, gradient: Option<Vec<R>>) -> Losses<R> {
-        let narrow = |value: f64| match value.is_nan() {
-            true => R::Computed::NAN,
-            false => R::Computed::narrow(value),
-        };
-        let narrowed = |values: Vec<f64>| values.into_iter().map(narrow).collect::<Vec<_>>();
-        let is_counted = |row: usize| match &self.targets {
-            Targets::Labels(labels) => self.label_of(labels, row).is_some(),
-            Targets::Probabilities(_) => true,
-        };
-        let z_of = |row: usize| match rows.log_sum_exp.get(row) {
-            Some(&log_sum_exp) if self.z_loss != 0.0 && is_counted(row) => {
-                self.z_loss * log_sum_exp * log_sum_exp
-            }
-            _ => 0.0,
-        };
+    /// The answer, from what a device found out of each row, some rows after the others.
+    pub(crate) fn answer<R: Element>(
+        &self,
+        parts: Vec<RowResults<f64>>,
+        gradient: Option<Vec<R>>,
+    ) -> Losses<R> {
         let [scale, z_scale] = self.scales();
         let mut sums = self.before;
-        if self.reduction != Reduction::None {
-            sums.losses = rows.losses.iter().fold(sums.losses, |sum, &loss| sum.plus(loss));
-            sums.z_losses = (0..rows.losses.len()).fold(sums.z_losses, |sum, row| sum.plus(z_of(row)));
-        }
-        let losses = match self.reduction {
-            Reduction::None if self.z_loss == 0.0 => rows.losses,
-            Reduction::None => rows.losses.iter().enumerate().map(|(row, loss)| loss + z_of(row)).collect(),
-            Reduction::Mean if self.averaged().0 == 0 => vec![f64::NAN],
-            _ => {
-                let (sum, z_sum) = (sums.losses.value(), sums.z_losses.value());
-                vec![if self.z_loss == 0.0 { sum * scale } else { sum * scale + z_sum * z_scale }]
+        let losses = if self.reduction == Reduction::None && self.z_loss == 0.0 {
+            narrowed(&parts, |part| &part.losses)
+        } else {
+            let losses = || parts.iter().flat_map(|part| &part.losses);
+            let z_losses = self.z_losses(&parts);
+            match self.reduction {
+                Reduction::None => losses()
+                    .zip(z_losses)
+                    .map(|(loss, z_loss)| narrow::<R::Computed>(loss + z_loss))
+                    .collect(),
+                Reduction::Sum | Reduction::Mean => {
+                    sums.losses = losses().fold(sums.losses, |sum, &loss| sum.plus(loss));
+                    sums.z_losses = z_losses.fold(sums.z_losses, CompensatedSum::plus);
+                    let (sum, z_sum) = (sums.losses.value(), sums.z_losses.value());
+                    vec![narrow(match self.reduction {
+                        Reduction::Mean if self.averaged().0 == 0 => f64::NAN,
+                        _ if self.z_loss == 0.0 => sum * scale,
+                        _ => sum * scale + z_sum * z_scale,
+                    })]
+                }
             }
         };
         let Wanted { label_log_probabilities, log_sum_exp, entropy, argmax, .. } = self.wanted;
         Losses {
-            losses: narrowed(losses),
+            losses,
             counted: self.counted,
             sums,
             gradient,
-            label_log_probabilities: label_log_probabilities.then(|| narrowed(rows.label_log_probabilities)),
-            log_sum_exp: log_sum_exp.then(|| narrowed(rows.log_sum_exp)),
-            entropy: entropy.then(|| narrowed(rows.entropy)),
-            argmax: argmax.then_some(rows.argmax),
+            label_log_probabilities: label_log_probabilities
+                .then(|| narrowed(&parts, |part| &part.label_log_probabilities)),
+            log_sum_exp: log_sum_exp.then(|| narrowed(&parts, |part| &part.log_sum_exp)),
+            entropy: entropy.then(|| narrowed(&parts, |part| &part.entropy)),
+            argmax: argmax.then(|| parts.into_iter().flat_map(|part| part.argmax).collect()),
         }
     }
+
+    /// The z-loss of each row: 0 for an ignored one, and where none is asked for.
+    fn z_losses<'p>(&'p self, parts: &'p [RowResults<f64>]) -> impl Iterator<Item = f64> + 'p {
+        let is_counted = |row: usize| match &self.targets {
+            Targets::Labels(labels) => self.label_of(labels, row).is_some(),
+            Targets::Probabilities(_) => true,
+        };
+        // Where there is no z-loss, the logarithms may be missing.
+        let logarithms = parts.iter().flat_map(|part| &part.log_sum_exp).enumerate();
+        let wanted = self.z_loss != 0.0;
+        logarithms.filter(move |_| wanted).map(move |(row, log_sum_exp)| match is_counted(row) {
+            true => self.z_loss * log_sum_exp * log_sum_exp,
+            false => 0.0,
+        })
+    }
+}
+
+/// To the type of a result, with one NaN for all.
+fn narrow<C: Real>(value: f64) -> C {
+    if value.is_nan() { C::NAN } else { C::narrow(value) }
+}
+
+/// One value of each row.
+fn narrowed<C: Real>(parts: &[RowResults<f64>], of_rows: impl Fn(&RowResults<f64>) -> &[f64]) -> Vec<C> {
+    let mut values = Vec::with_capacity(parts.iter().map(|part| of_rows(part).len()).sum());
+    for part in parts {
+        values.extend(of_rows(part).iter().map(|&value| narrow::<C>(value)));
+    }
+    values
 }
 
 /// What a device finds out of each row, counted over outer and inner. What is not wanted stays empty.

@@ -62,9 +62,9 @@ impl Gpu {
         loss: &ArrangedLoss<'_>,
         gradient: Option<&mut [R]>,
         waiting: Waiting,
-    ) -> Result<RowResults<f64>> {
+    ) -> Result<Vec<RowResults<f64>>> {
         self.check_dtype(widest::<R>(loss.logits, loss.operand()))?;
-        self.transfer_loss(loss, gradient.map(R::elements_mut), waiting).await
+        Ok(vec![self.transfer_loss(loss, gradient.map(R::elements_mut), waiting).await?])
     }
 }
 
@@ -207,7 +207,7 @@ impl Engine {
         loss: &ArrangedLoss<'_>,
         mut gradient: Option<&mut [R]>,
         waiting: Waiting,
-    ) -> Result<RowResults<f64>> {
+    ) -> Result<Vec<RowResults<f64>>> {
         match self.choice_for(widest::<R>(loss.logits, loss.operand())) {
             Choice::Gpu(gpu) => gpu.measure(loss, gradient, waiting).await,
             Choice::Cpu(cpu) => Ok(cpu.loss_arranged(loss, gradient)),

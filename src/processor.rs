@@ -44,12 +44,12 @@ impl Cpu {
         clock.elapsed()
     }
 
-    /// What is wanted of each row of a loss, and its gradient.
+    /// What is wanted of each row of a loss, some rows after the others, and its gradient.
     pub(crate) fn loss_arranged<R: Element>(
         &self,
         loss: &ArrangedLoss<'_>,
         gradient: Option<&mut [R]>,
-    ) -> RowResults<f64> {
+    ) -> Vec<RowResults<f64>> {
         compute_loss(loss, R::DTYPE, gradient.map(R::elements_mut))
     }
 }

@@ -27,7 +27,7 @@ const CLASSES_PER_PIECE: usize = 1 << 16;
 // Or labels would be missed where logarithms come with more rows.
 const _: () = assert!(ROWS_AT_ONCE <= LABELS_AT_ONCE);
 
-/// What is wanted of each row of a loss whose results are of a type, and its gradient.
+/// What is wanted of each row of a loss whose results are of a type, some rows after the others, and its gradient.
 ///
 /// Of a type that is known at run time, so that all of this is compiled once, here, and not for each crate that calls
 /// it.
@@ -35,7 +35,7 @@ pub(crate) fn compute_loss(
     loss: &ArrangedLoss<'_>,
     results: Dtype,
     gradient: Option<ElementsMut<'_>>,
-) -> RowResults<f64> {
+) -> Vec<RowResults<f64>> {
     match (gradient, results) {
         (Some(ElementsMut::F16(gradient)), _) => compute_into::<f16>(loss, Some(gradient)),
         (Some(ElementsMut::Bf16(gradient)), _) => compute_into::<bf16>(loss, Some(gradient)),
@@ -48,7 +48,7 @@ pub(crate) fn compute_loss(
     }
 }
 
-fn compute_into<R: Element>(loss: &ArrangedLoss<'_>, gradient: Option<&mut [R]>) -> RowResults<f64> {
+fn compute_into<R: Element>(loss: &ArrangedLoss<'_>, gradient: Option<&mut [R]>) -> Vec<RowResults<f64>> {
     match (widest::<R>(loss.logits, None), loss.logits) {
         (Dtype::F64, Elements::F64(logits)) => compute_in::<f64, R>(loss, Some(logits), gradient),
         (Dtype::F64, _) => compute_in::<f64, R>(loss, None, gradient),
@@ -62,7 +62,7 @@ fn compute_in<T: Real, R: Element>(
     loss: &ArrangedLoss<'_>,
     logits: Option<&[T]>,
     gradient: Option<&mut [R]>,
-) -> RowResults<f64> {
+) -> Vec<RowResults<f64>> {
     let layout = Layout::new(&loss.arrangement);
     let weights = || (0..layout.classes).map(|class| loss.class_weight(class));
     let class_weights = if loss.class_weights.is_some() { weights().collect() } else { Vec::new() };
@@ -75,7 +75,7 @@ fn compute_in<T: Real, R: Element>(
     let writes_gradient = gradient.is_some();
     let task = Task { loss, layout, class_weights, spread, smoothed, sum_of_smoothed, writes_gradient };
     let in_place = logits.filter(|_| layout.is_contiguous() && task.needs_logarithms_alone());
-    let blocks = layout.map_blocks(
+    layout.map_blocks(
         layout.rows_per_block(layout.classes),
         Written::PerElement,
         gradient.unwrap_or_default(),
@@ -83,17 +83,7 @@ fn compute_in<T: Real, R: Element>(
             Some(logits) => task.block_of_labels::<T>(logits, rows),
             None => task.block::<T, R>(memory, rows, place),
         },
-    );
-    let mut all = RowResults::default();
-    all.losses.reserve_exact(layout.rows);
-    for block in blocks {
-        all.losses.extend(block.losses);
-        all.log_sum_exp.extend(block.log_sum_exp);
-        all.label_log_probabilities.extend(block.label_log_probabilities);
-        all.entropy.extend(block.entropy);
-        all.argmax.extend(block.argmax);
-    }
-    all
+    )
 }
 
 /// A loss on its way.
@@ -275,29 +265,42 @@ impl Task<'_> {
         let logits = logits.get(rows.start * classes..rows.end * classes).unwrap_or_default();
         let mut results = RowResults::default();
         results.losses.reserve_exact(rows.len());
+        let wanted = loss.wanted;
+        let unweighted = self.class_weights.is_empty();
         for_each_logarithm(self.layout.instructions, logits, classes, &mut |first, maxima, log_sums| {
             let mut places = [0; LABELS_AT_ONCE];
             let labels = labels.widened(rows.start + first, &mut places);
-            let of_rows =
-                maxima.iter().zip(log_sums).zip(labels).zip(logits[first * classes..].chunks(classes));
-            for (((maximum, &log_sum), &label), logits) in of_rows {
-                let measured = Measured::of_logarithm(maximum.widen(), log_sum);
-                let row = Row { logits, participation: Participation::of(&[], 0..0), measured };
-                let label = loss.counted(label).map(|label| (label, self.class_weight(label)));
-                let log_probability = label.map_or(0.0, |(label, _)| self.log_probability(&row, label));
-                results.losses.push(match (label, measured.kind) {
-                    (Some((_, weight)), Kind::Regular) if weight != 0.0 => weight * -log_probability,
-                    (Some(label), _) => {
-                        self.row_loss(&row, &RowTargets { label: Some(label), q: &[], sum: label.1 })
-                    }
-                    (None, _) => 0.0,
-                });
-                if loss.wanted.log_sum_exp || loss.z_loss != 0.0 {
-                    results.log_sum_exp.push(measured.log_sum_exp());
+            let logits = &logits[first * classes..];
+            let row = |index: usize| Row {
+                logits: &logits[index * classes..][..classes],
+                participation: Participation::of(&[], 0..0),
+                measured: Measured::of_logarithm(maxima[index].widen(), log_sums[index]),
+            };
+            let label =
+                |index: usize| loss.counted(labels[index]).map(|label| (label, self.class_weight(label)));
+            // Finite only in a regular row, whose label has a probability: most rows need no more than this.
+            let mut nlls = [f64::NAN; LABELS_AT_ONCE];
+            let of_rows = maxima.iter().zip(log_sums).zip(labels).zip(logits.chunks(classes));
+            for (nll, (((maximum, log_sum), &label), logits)) in nlls.iter_mut().zip(of_rows) {
+                if let Some(x) = loss.counted(label).and_then(|label| logits.get(label)) {
+                    *nll = (maximum.widen() - x.widen()) + log_sum;
                 }
-                if loss.wanted.label_log_probabilities {
-                    results.label_log_probabilities.push(log_probability);
+            }
+            results.losses.extend(nlls[..maxima.len()].iter().enumerate().map(|(index, &nll)| {
+                if unweighted && nll.is_finite() {
+                    return nll;
                 }
+                let Some((label, weight)) = label(index) else { return 0.0 };
+                self.row_loss(&row(index), &RowTargets { label: Some((label, weight)), q: &[], sum: weight })
+            }));
+            let rows = 0..maxima.len();
+            if wanted.log_sum_exp || loss.z_loss != 0.0 {
+                results.log_sum_exp.extend(rows.clone().map(|index| row(index).measured.log_sum_exp()));
+            }
+            if wanted.label_log_probabilities {
+                results.label_log_probabilities.extend(rows.map(|index| {
+                    label(index).map_or(0.0, |(label, _)| self.log_probability(&row(index), label))
+                }));
             }
         });
         results

@@ -19,7 +19,10 @@ const LOGITS_PER_PIECE: usize = 16 * STRETCH;
 
 /// Results of at least so many bytes are written past the caches: they would not stay there anyway, and need not be
 /// read before they are overwritten.
-const STREAMED_BYTES: usize = 32 << 20;
+const STREAMED_BYTES: usize = 48 << 20;
+
+/// So far ahead at least logits are asked for: memory answers later than a short row is done.
+const AHEAD: usize = 1024;
 
 /// Computes every row of a compact `rows × classes` batch.
 pub(super) fn compute<T: Real>(
@@ -366,7 +369,7 @@ fn measure<T: Real, M: Machine, const KEPT: bool>(
         let mut sums = BlockSums::<_, KEPT>::new(machine);
         for (index, chunk) in block.iter().enumerate() {
             // What is looked at next lies behind this.
-            machine.prefetch(chunk.as_ptr().wrapping_add(classes));
+            machine.prefetch(chunk.as_ptr().wrapping_add(classes.max(AHEAD)));
             if let Some(places) = written {
                 machine.prefetch(places.wrapping_add((number * BLOCK + index) * LANES));
             }
