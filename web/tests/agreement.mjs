@@ -1,14 +1,16 @@
-// The native tests' questions, put to the CPU path in WebAssembly, and judged by the native
-// tests' judge; which has to find out answers that are made wrong.
+// The native tests' questions, put to the CPU path in WebAssembly and, a good sample of them, to the browser's
+// adapter, and judged by the native tests' judge; which has to find out answers that are made wrong.
 
 import assert from "node:assert/strict";
+import { PATIENCE } from "./chromium.mjs";
 
 export async function agreement(browser) {
   const page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE);
   page.on("console", (message) => console.log(`  console: ${message.text()}`));
   page.on("pageerror", (error) => console.log(`  page error: ${error}`));
   await page.goto(`${process.env.ADDRESS}/agreement/`);
-  for (const [device, damage, every] of [["cpu", false, 1], ["cpu", true, 1]]) {
+  for (const [device, damage, every] of [["cpu", false, 1], ["cpu", true, 1], ["gpu", false, 6]]) {
     const began = Date.now();
     const found = await page.evaluate(async ([device, damage, every]) => {
       const { default: init, Calculator } = await import("/agreement/wgpu_softmax_web.js");

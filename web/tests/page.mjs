@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PATIENCE } from "./chromium.mjs";
 import { npy, parsed } from "./npy.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "softmax-page-"));
@@ -13,6 +14,7 @@ const EPSILON = 2 ** -24;
 /** The page, ready; with what goes wrong in it told. */
 export async function opened(browser, { change, ...options } = {}) {
   const context = await browser.newContext({ acceptDownloads: true, ...options });
+  context.setDefaultTimeout(PATIENCE);
   if (change) await context.addInitScript(change);
   const page = await context.newPage();
   const troubles = [];
