@@ -84,11 +84,13 @@ ls "$stage"
 
 step "under Wine"
 as_root mkdir -p "$root/stage"
-as_root unshare --mount --propagation private bash -euo pipefail -c '
+# Processes are of a namespace, too: Wine's server and the X server end with it.
+as_root unshare --mount --propagation private --pid --fork --kill-child bash -euo pipefail -c '
   root=$1 stage=$2
   mount -t proc proc "$root/proc"
   mount --rbind /dev "$root/dev"
   mount --make-rslave "$root/dev"
   mount --bind "$stage" "$root/stage"
-  exec chroot "$root" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 sh /stage/inside.sh
+  exec chroot "$root" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 \
+    xvfb-run --auto-servernum sh /stage/inside.sh
 ' - "$root" "$stage"
