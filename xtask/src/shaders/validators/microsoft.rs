@@ -109,18 +109,16 @@ impl Validator for Compiler {
         let right = fs::read_to_string(right)?;
         let unknown =
             format!("{right}\nuint wrong(uint number) {{ return nothing_of_this_name + number; }}\n");
-        let waves = format!(
+        // Of a later shader model, which it says where it knows the word, and otherwise that it does not.
+        let (what, later) = match self.has_subgroups {
+            true => ("an instruction of model 6.6", "unpack_u8u32((uint8_t4_packed)at.x)"),
+            false => ("a subgroup's instruction", "WaveReadLaneAt(at.xxxx, at.x ^ 1)"),
+        };
+        let later = format!(
             "RWByteAddressBuffer result : register(u0);\n[numthreads(64, 1, 1)]\n\
-             void {entry}(uint3 at : SV_DispatchThreadID) {{ result.Store(at.x * 4, {}); }}\n",
-            // Subgroups where the profile has none, and a type of a later profile where it has.
-            if self.has_subgroups {
-                "asuint((uint8_t4_packed)at.x, 1)"
-            } else {
-                "WaveReadLaneAt(at.x, at.x ^ 1)"
-            }
+             void {entry}(uint3 at : SV_DispatchThreadID) {{ result.Store4(at.x * 16, {later}); }}\n"
         );
-        let beyond = if self.has_subgroups { "a type it has not" } else { "subgroups it has not" };
-        let wrong = [("a name nothing has", unknown), (beyond, waves)];
+        let wrong = [("a name nothing has", unknown), (what, later)];
         wrong
             .into_iter()
             .map(|(name, text)| {
