@@ -10,9 +10,6 @@ use crate::failure::{Failure, Outcome};
 use crate::output::shown;
 use crate::tables;
 
-/// How long a device is waited for where nobody says otherwise.
-pub const TIMEOUT: Duration = Duration::from_secs(30);
-
 /// A device that is ready, for elements of one type.
 #[derive(Debug)]
 pub struct Chosen {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use wgpu_softmax::{AdapterKey, Capabilities, Cpu, Device, Dtype, Gpu};
 
-use crate::args::Devices;
+use crate::args::{Devices, Patience};
 use crate::device::{self, Identity};
 use crate::failure::Outcome;
 use crate::output::print;
@@ -32,8 +32,8 @@ struct Adapter {
 }
 
 impl Adapter {
-    fn new(info: &wgpu_softmax::wgpu::AdapterInfo) -> Adapter {
-        let opened = Device::Named(info.name.clone()).open_blocking();
+    fn new(info: &wgpu_softmax::wgpu::AdapterInfo, patience: Patience) -> Adapter {
+        let opened = Device::Named(info.name.clone()).open_within_blocking(patience.timeout);
         let AdapterKey { name, kind, backend, driver, .. } = AdapterKey::of(info);
         let note = match &opened {
             Ok(engine) => engine.gpu().and_then(|gpu| note(gpu.capabilities())),
@@ -52,8 +52,9 @@ fn note(capabilities: &Capabilities) -> Option<String> {
 
 /// Lists the adapters and the CPU.
 pub fn run(asked: &Devices) -> Outcome {
-    let adapters = (Gpu::adapters_blocking().into_iter()).map(|info| Adapter::new(&info)).collect();
-    let auto = device::open(&Device::Auto, Dtype::F32, device::TIMEOUT)?.identity;
+    let adapters = Gpu::adapters_blocking();
+    let adapters = adapters.iter().map(|info| Adapter::new(info, asked.patience)).collect();
+    let auto = device::open(&Device::Auto, Dtype::F32, asked.patience.timeout)?.identity;
     let found = Found { adapters, cpu: Cpu::new().name(), auto };
     let text = if asked.json { report::json_line(&found) } else { found.table() };
     print(text.as_bytes())

@@ -18,7 +18,7 @@ pub fn run(asked: &Explain) -> Outcome {
     let resolved = axes.resolve(shape.len())?;
     let (rows, permuted) = rows(shape, &axes, &resolved)?;
     let dtype = computation.dtype.unwrap_or(Dtype::F32);
-    let chosen = device::open(&computation.device, dtype, computation.timeout)?;
+    let chosen = device::open(&computation.device, dtype, computation.patience.timeout)?;
     let chosen = if computation.tuned { chosen.tuned(dtype)? } else { chosen };
 
     let mut text = String::new();

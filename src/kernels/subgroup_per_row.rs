@@ -26,10 +26,14 @@ pub(crate) const ENTRY: Entry = Entry {
 /// The longest row that this kernel is chosen for.
 ///
 /// A software adapter has no use for more lanes than one subgroup, and pays dearly for every barrier: it takes all rows
-/// that the lanes can hold, and as long ones again, of which two dispatches would take longer still where they are few.
+/// that the lanes can hold, and as long ones again, of which two dispatches would take longer still where they are few;
+/// a thousand classes however narrow its subgroups are.
 pub(crate) fn longest(capabilities: &Capabilities) -> u64 {
-    let lanes = u64::from(capabilities.subgroup_lanes.unwrap_or(0));
-    lanes * if capabilities.software { 2 * MOST_HELD } else { 8 * QUAD }
+    match capabilities.subgroup_lanes.map(u64::from) {
+        None => 0,
+        Some(lanes) if capabilities.software => (2 * MOST_HELD * lanes).max(1024),
+        Some(lanes) => 8 * QUAD * lanes,
+    }
 }
 
 pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Result<Geometry, String> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as Arguments, ValueEnum, ValueHint};
 use wgpu_softmax::{Device, Dtype, Op};
 
-use super::values;
+use super::{Patience, values};
 
 const NOTES: &str = "\
 What is measured: on an adapter, the kernel alone (by timestamp queries; where there are none, by many dispatches in one \
@@ -46,6 +46,9 @@ pub struct Bench {
     /// three; no adapter is no error then].
     #[arg(long, value_name = "DEVICE,…", value_delimiter = ',', value_parser = values::measured_device)]
     pub devices: Option<Vec<Measured>>,
+
+    #[command(flatten)]
+    pub patience: Patience,
 
     /// Measure adapters as they run by the tables that `tune` has stored for them.
     #[arg(long)]

@@ -109,6 +109,13 @@ pub struct Computation {
     #[arg(long)]
     pub tuned: bool,
 
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
+/// How long a device is waited for.
+#[derive(Debug, Clone, Copy, Arguments)]
+pub struct Patience {
     /// Give up where a GPU does not answer within so many seconds.
     #[arg(long, value_name = "S", default_value = "30", value_parser = values::timeout)]
     pub timeout: Duration,
@@ -128,6 +135,9 @@ impl Computation {
 
 #[derive(Debug, Arguments)]
 pub struct Devices {
+    #[command(flatten)]
+    pub patience: Patience,
+
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

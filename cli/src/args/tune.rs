@@ -3,7 +3,7 @@
 use clap::Args as Arguments;
 use wgpu_softmax::{Device, Dtype};
 
-use super::values;
+use super::{Patience, values};
 
 const NOTES: &str = "\
 For every span of row lengths (each up to twice as long as the one before), every type and both kinds of results (a value \
@@ -25,6 +25,9 @@ pub struct Tune {
     /// The adapter: gpu (the best one), or a part of its name.
     #[arg(long, value_name = "DEVICE", default_value = "gpu", value_parser = values::adapter)]
     pub device: Device,
+
+    #[command(flatten)]
+    pub patience: Patience,
 
     /// Time the kernels of each span for so long together.
     #[arg(long, value_name = "S", default_value = "0.3", value_parser = values::seconds)]

@@ -15,6 +15,7 @@ use super::host::{Judge, Memory, turns};
 use super::judge::Errors;
 use super::one_call::OneCall;
 use super::stopwatch::{Stopwatch, read, submit_and_wait};
+use crate::args::Patience;
 use crate::failure::Outcome;
 use crate::tables;
 
@@ -35,11 +36,11 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    pub fn open(device: &Device) -> Result<Adapter> {
-        let gpu = match device {
-            Device::Named(name) => Gpu::named_blocking(name)?,
-            _ => Gpu::new_blocking()?,
-        };
+    pub fn open(device: &Device, patience: Patience) -> Result<Adapter> {
+        let device = if let Device::Named(_) = device { device } else { &Device::Gpu };
+        let engine = device.open_within_blocking(patience.timeout)?;
+        let missing = || Error::NoAdapter { detail: engine.why(Dtype::F32) };
+        let gpu = engine.gpu().ok_or_else(missing)?.clone();
         let stopwatch = Stopwatch::new(&gpu);
         Ok(Adapter { gpu, stopwatch })
     }

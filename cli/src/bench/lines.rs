@@ -45,8 +45,10 @@ pub fn run(asked: &Bench, mode: Mode) -> Outcome {
     let adapter = match mode {
         Mode::Cpu if asked.tuned => return Err(Failure::Usage(NOTHING_TUNED.into())),
         Mode::Cpu => None,
-        Mode::GpuResident | Mode::GpuE2e if asked.tuned => Some(Adapter::open(&device(asked)?)?.tuned()?),
-        Mode::GpuResident | Mode::GpuE2e => Some(Adapter::open(&device(asked)?)?),
+        Mode::GpuResident | Mode::GpuE2e => {
+            let adapter = Adapter::open(&device(asked)?, asked.patience)?;
+            Some(if asked.tuned { adapter.tuned()? } else { adapter })
+        }
     };
     let budget = Budget { seconds: asked.seconds.unwrap_or(1.0), repeats: None, cold: false };
     let mut wrong = 0;

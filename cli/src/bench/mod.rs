@@ -123,7 +123,7 @@ impl Places {
     fn open(asked: &Bench) -> Outcome<Places> {
         let mut places = Places { cpu: false, reference: false, adapters: Vec::new() };
         let Some(devices) = &asked.devices else {
-            let adapter = match Adapter::open(&Device::Gpu) {
+            let adapter = match Adapter::open(&Device::Gpu, asked.patience) {
                 Ok(adapter) if asked.tuned => Some(adapter.tuned()?),
                 Ok(adapter) => Some(adapter),
                 Err(error) => {
@@ -138,7 +138,7 @@ impl Places {
                 Measured::Reference => places.reference = true,
                 Measured::Device(Device::Cpu) => places.cpu = true,
                 Measured::Device(device) => {
-                    let adapter = Adapter::open(device)?;
+                    let adapter = Adapter::open(device, asked.patience)?;
                     let adapter = if asked.tuned { adapter.tuned()? } else { adapter };
                     let is_same = |other: &Adapter| other.gpu.info() == adapter.gpu.info();
                     if !places.adapters.iter().any(is_same) {

@@ -105,8 +105,9 @@ impl<'a> Task<'a> {
         let outputs = Outputs::new(asked, &shapes, &result_shape, dtype)?;
 
         let clock = Instant::now();
-        let chosen = device::open(&computation.device, dtype.computed().dtype(), computation.timeout)
-            .map_err(|error| about_integers(error, logits.stored()))?;
+        let chosen =
+            device::open(&computation.device, dtype.computed().dtype(), computation.patience.timeout)
+                .map_err(|error| about_integers(error, logits.stored()))?;
         let chosen = if computation.tuned { chosen.tuned(dtype.computed().dtype())? } else { chosen };
         chosen.keep_pipelines(asked.keep_pipelines.as_deref());
         let report = Report {

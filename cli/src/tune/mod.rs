@@ -39,7 +39,7 @@ const IN_SOFTWARE: u64 = 1 << 21;
 
 /// Measures what was asked for, stores the table and prints it.
 pub fn run(asked: &Tune) -> Outcome {
-    let adapter = Adapter::open(&asked.device)?;
+    let adapter = Adapter::open(&asked.device, asked.patience)?;
     let Some(key) = adapter.gpu.capabilities().adapter.clone() else {
         return Err(Failure::Device("this adapter does not say what it is".into()));
     };

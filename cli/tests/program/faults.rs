@@ -66,6 +66,14 @@ fn a_silent_device_ends_with_status_4_in_time() {
         assert!(error.contains("within 0.3 s") && error.contains("--timeout"), "{error}");
         assert_eq!(folder.names(), ["in.npy"]);
     }
+    // What asks a device for longer than a run does waits as patiently.
+    let measured = ["bench", "--devices", "gpu", "--ops", "softmax", "--shapes", "8x8", "--timeout", "0.3"];
+    let tuned = ["tune", "--lengths", "8", "--timeout", "0.3"];
+    for arguments in [&measured[..], &tuned] {
+        let error = run_with("submit 3 1000 never", arguments, &folder).failed(4);
+        assert!(error.contains("within 0.3 s") && error.contains("--timeout"), "{error}");
+    }
+    run_with("submit 1 1000 never", &["devices", "--timeout", "0.3"], &folder).succeeded();
 }
 
 #[test]
