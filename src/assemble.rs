@@ -521,7 +521,7 @@ impl Shader {
 }
 
 /// A shader as a driver gets it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ShaderText {
     /// Kernel, operation, dtype and variant, separated by dots.
@@ -530,6 +530,8 @@ pub struct ShaderText {
     pub entry_point: &'static str,
     /// The module, in WGSL. Workgroup and lane counts are `override` constants.
     pub source: String,
+    /// Values of the `override` constants, as one kind of device gets them; others get other numbers of lanes.
+    pub constants: Vec<(&'static str, f64)>,
 }
 
 /// The shaders that this crate gives to a driver, whatever the device: for reading, for other compilers,
@@ -550,7 +552,8 @@ pub fn shaders(dialect: Dialect) -> Vec<ShaderText> {
     for shader in every_shader() {
         let name = shader.name();
         if names.insert(name.clone()) {
-            texts.push(ShaderText { name, entry_point: shader.entry.name, source: shader.source(dialect) });
+            let (source, constants) = (shader.source(dialect), shader.constants());
+            texts.push(ShaderText { name, entry_point: shader.entry.name, source, constants });
         }
     }
     texts

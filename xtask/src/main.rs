@@ -3,14 +3,19 @@
 //!     cargo xtask web                 web/dist: the page for browsers
 //!     cargo xtask serve [PORT]        the page at http://localhost:PORT, 8080 unless told
 //!     cargo xtask web-test            the page and the agreement suite in headless Chromium
+//!     cargo xtask shaders             what every compiler says of the shaders; --install gets those compilers that
+//!                                     are missing, --all puts all shaders to the slow ones too, --checked takes the
+//!                                     shaders with naga's checks
 
 mod page;
 mod server;
+mod shaders;
 mod web_test;
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: cargo xtask web | serve [PORT] | web-test";
+const USAGE: &str =
+    "usage: cargo xtask web | serve [PORT] | web-test | shaders [--install] [--all] [--checked]";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,6 +29,7 @@ fn main() -> Result<()> {
         ["serve"] => serve(8080),
         ["serve", port] => serve(port.parse().with_context(|| format!("{port} is no port"))?),
         ["web-test"] => web_test::run(),
+        ["shaders", ref options @ ..] => shaders::run(&shader_options(options)?),
         _ => bail!(USAGE),
     }
 }
@@ -34,4 +40,12 @@ fn serve(port: u16) -> Result<()> {
     println!("http://localhost:{}", server.port());
     server.run();
     Ok(())
+}
+
+fn shader_options(words: &[&str]) -> Result<shaders::Options> {
+    if let Some(unknown) = words.iter().find(|word| !["--install", "--all", "--checked"].contains(word)) {
+        bail!("there is no {unknown}; {USAGE}");
+    }
+    let has = |word| words.contains(&word);
+    Ok(shaders::Options { install: has("--install"), all: has("--all"), checked: has("--checked") })
 }

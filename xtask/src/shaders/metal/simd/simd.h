@@ -1,0 +1,2 @@
+// Included by all that naga writes; nothing of it is used.
+#pragma once

@@ -1,0 +1,109 @@
+//! What judges a shader: programs that are called with files, and say which they refuse and why.
+
+mod browser;
+mod metal;
+mod microsoft;
+mod vulkan;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+
+pub use microsoft::{PACKAGE as MICROSOFT_PACKAGE, package_folder as microsoft_folder};
+
+use super::languages::Resolved;
+
+/// A text that is put to a validator: its name, and its file.
+pub struct Subject {
+    pub name: String,
+    pub file: PathBuf,
+}
+
+/// Nothing, or the validator's words.
+pub type Verdict = Result<(), String>;
+
+/// A shader on its way to the validators.
+pub struct Shader<'a> {
+    pub name: &'a str,
+    pub resolved: &'a Resolved,
+    /// What a browser gets.
+    pub browser_source: &'a str,
+    pub subgroups: bool,
+}
+
+pub trait Validator: Sync {
+    /// The column's heading, and the folder of its files.
+    fn name(&self) -> &'static str;
+
+    /// The validator's own words on its version; an error where it is not on this machine.
+    fn version(&self) -> Result<String>;
+
+    /// How to get it.
+    fn source(&self) -> &'static str;
+
+    /// Whether a text takes it about a second.
+    fn is_slow(&self) -> bool {
+        false
+    }
+
+    /// Whether a shader is for devices that have this validator's compiler.
+    fn takes(&self, _shader: &Shader<'_>) -> bool {
+        true
+    }
+
+    /// Writes a shader into the folder, in the validator's language.
+    fn write(&self, shader: &Shader<'_>, folder: &Path) -> Result<PathBuf>;
+
+    /// Writes texts that it must refuse into the folder, made of one that it should accept where that is the way to
+    /// find out. Each has a name that says what is wrong.
+    fn wrong(&self, right: &Path, folder: &Path) -> Result<Vec<Subject>>;
+
+    /// A verdict on each.
+    fn judge(&self, subjects: &[Subject], folder: &Path) -> Result<Vec<Verdict>>;
+}
+
+/// All of them, in the order of the table, the slow ones last.
+pub fn all() -> Vec<Box<dyn Validator>> {
+    vec![
+        Box::new(vulkan::SpirvVal { name: "spirv-1.3", version: (1, 3), environment: "vulkan1.1" }),
+        Box::new(vulkan::SpirvVal { name: "spirv-1.6", version: (1, 6), environment: "vulkan1.3" }),
+        Box::new(metal::StandIn),
+        Box::new(browser::Tint),
+        Box::new(microsoft::Compiler::DXC_6_0),
+        Box::new(microsoft::Compiler::DXC_6_2),
+        Box::new(microsoft::Compiler::FXC_5_1),
+    ]
+}
+
+/// Where Debian and its like keep what the validators are.
+pub const DEBIAN_PACKAGES: [&str; 5] =
+    ["spirv-tools", "clang", "wine", "wine64", "gcc-mingw-w64-x86-64-posix"];
+
+/// One process for each file, as many at once as there are cores.
+fn one_by_one(subjects: &[Subject], command: impl Fn(&Path) -> Command + Sync) -> Result<Vec<Verdict>> {
+    subjects.par_iter().map(|subject| Ok(verdict(&finished(&mut command(&subject.file))?))).collect()
+}
+
+fn finished(command: &mut Command) -> Result<Output> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::null()).output().with_context(|| format!("{program} could not be started"))
+}
+
+/// Accepted is what ends well and without a warning.
+fn verdict(output: &Output) -> Verdict {
+    let words = [&output.stderr[..], &output.stdout[..]].map(String::from_utf8_lossy);
+    if output.status.success() && output.stderr.is_empty() {
+        return Ok(());
+    }
+    let words = words.join("\n").trim().to_string();
+    Err(if words.is_empty() { output.status.to_string() } else { words })
+}
+
+/// The first line that a program says when it is asked for its version.
+fn first_line_of(command: &mut Command) -> Result<String> {
+    let output = finished(command)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_string())
+}

@@ -1,0 +1,254 @@
+//! HLSL, judged by Microsoft's compilers, which wgpu gives it to on DX12.
+//!
+//! They are Windows libraries, which npm's package `webgpu` brings along, and run under Wine in a small program
+//! (`compile_hlsl.c`) that asks them about many files.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use naga::back::hlsl::ShaderModel;
+use rayon::prelude::*;
+
+use super::{Shader, Subject, Validator, Verdict, finished, first_line_of};
+use crate::page;
+
+/// The package in which the compilers are.
+pub const PACKAGE: &str = "webgpu@0.6.2";
+
+const LINKER: &str = "x86_64-w64-mingw32-gcc-posix";
+
+/// One compiler with one profile.
+pub struct Compiler {
+    name: &'static str,
+    profile: &'static str,
+    shader_model: ShaderModel,
+    library: &'static str,
+    has_subgroups: bool,
+}
+
+impl Compiler {
+    pub const FXC_5_1: Compiler = Compiler {
+        name: "fxc-cs_5_1",
+        profile: "cs_5_1",
+        shader_model: ShaderModel::V5_1,
+        library: FXC,
+        has_subgroups: false,
+    };
+    pub const DXC_6_0: Compiler = Compiler {
+        name: "dxc-cs_6_0",
+        profile: "cs_6_0",
+        shader_model: ShaderModel::V6_0,
+        library: DXC,
+        has_subgroups: true,
+    };
+    pub const DXC_6_2: Compiler = Compiler {
+        name: "dxc-cs_6_2",
+        profile: "cs_6_2",
+        shader_model: ShaderModel::V6_2,
+        library: DXC,
+        has_subgroups: true,
+    };
+}
+
+/// Texts that one process takes, which takes a moment to start.
+const AT_ONCE: usize = 20;
+
+const FXC: &str = "d3dcompiler_47.dll";
+const DXC: &str = "dxcompiler.dll";
+
+/// Where npm leaves the package, which is never committed: the compilers are Microsoft's.
+pub fn package_folder() -> PathBuf {
+    page::root().join("target/microsoft")
+}
+
+fn library(name: &str) -> PathBuf {
+    package_folder().join("node_modules/webgpu/dist/win32-x64").join(name)
+}
+
+impl Validator for Compiler {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn version(&self) -> Result<String> {
+        let library = library(self.library);
+        ensure!(library.exists(), "{} is not there", library.display());
+        first_line_of(Command::new(LINKER).arg("--version"))?;
+        let wine = first_line_of(Command::new("wine").arg("--version").env("WINEDEBUG", "-all"))?;
+        let version = file_version(&fs::read(&library)?).context("the library states no version")?;
+        Ok(format!("{} {version} of npm's {PACKAGE}, {wine}", self.library))
+    }
+
+    fn source(&self) -> &'static str {
+        "Microsoft's compilers: npm install --prefix target/microsoft --ignore-scripts webgpu@0.6.2, \
+         and apt-get install wine wine64 gcc-mingw-w64-x86-64-posix"
+    }
+
+    fn is_slow(&self) -> bool {
+        true
+    }
+
+    fn takes(&self, shader: &Shader<'_>) -> bool {
+        self.has_subgroups || !shader.subgroups
+    }
+
+    fn write(&self, shader: &Shader<'_>, folder: &Path) -> Result<PathBuf> {
+        let translation = shader.resolved.hlsl(self.shader_model)?;
+        // The program takes the entry point from the file's name.
+        let file = folder.join(format!("{}.{}.hlsl", translation.entry_point, shader.name));
+        fs::write(&file, translation.source)?;
+        Ok(file)
+    }
+
+    fn wrong(&self, right: &Path, folder: &Path) -> Result<Vec<Subject>> {
+        let entry = right.file_name().and_then(|name| name.to_str()?.split('.').next());
+        let entry = entry.context("the file has no entry point")?;
+        let right = fs::read_to_string(right)?;
+        let unknown =
+            format!("{right}\nuint wrong(uint number) {{ return nothing_of_this_name + number; }}\n");
+        // Of a later shader model, which it says where it knows the word, and otherwise that it does not.
+        let (what, later) = match self.has_subgroups {
+            true => ("an instruction of model 6.6", "unpack_u8u32((uint8_t4_packed)at.x)"),
+            false => ("a subgroup's instruction", "WaveReadLaneAt(at.xxxx, at.x ^ 1)"),
+        };
+        let later = format!(
+            "RWByteAddressBuffer result : register(u0);\n[numthreads(64, 1, 1)]\n\
+             void {entry}(uint3 at : SV_DispatchThreadID) {{ result.Store4(at.x * 16, {later}); }}\n"
+        );
+        let wrong = [("a name nothing has", unknown), (what, later)];
+        wrong
+            .into_iter()
+            .map(|(name, text)| {
+                let file = folder.join(format!("{entry}.{}.hlsl", name.replace(' ', "_")));
+                fs::write(&file, text)?;
+                Ok(Subject { name: name.to_string(), file })
+            })
+            .collect()
+    }
+
+    fn judge(&self, subjects: &[Subject], folder: &Path) -> Result<Vec<Verdict>> {
+        let accepted = Accepted::by(self)?;
+        let mut verdicts: Vec<Option<Verdict>> = subjects
+            .iter()
+            .map(|subject| Ok(accepted.contains(subject)?.then_some(Ok(()))))
+            .collect::<Result<_>>()?;
+        let open: Vec<usize> = (0..subjects.len()).filter(|&subject| verdicts[subject].is_none()).collect();
+        let asked: Vec<&Subject> = open.iter().map(|&subject| &subjects[subject]).collect();
+        for (subject, verdict) in open.into_iter().zip(self.ask(&asked, folder, &accepted)?) {
+            verdicts[subject] = Some(verdict);
+        }
+        Ok(verdicts.into_iter().flatten().collect())
+    }
+}
+
+impl Compiler {
+    fn ask(&self, subjects: &[&Subject], folder: &Path, accepted: &Accepted) -> Result<Vec<Verdict>> {
+        let program = program()?;
+        let parts = subjects.par_chunks(AT_ONCE).enumerate();
+        let parts: Vec<Vec<Verdict>> = parts
+            .map(|(part, subjects)| {
+                let list = folder.join(format!("list-{part}"));
+                let lines =
+                    subjects.iter().map(|subject| format!("{} {}\n", self.profile, subject.file.display()));
+                fs::write(&list, lines.collect::<String>())?;
+                let mut wine = wine();
+                wine.arg(&program).arg(library(FXC)).arg(library(DXC)).arg(&list);
+                let output = finished(&mut wine)?;
+                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                let verdicts = verdicts(&said)?;
+                let complaints = String::from_utf8_lossy(&output.stderr);
+                ensure!(verdicts.len() == subjects.len(), "{} ended early: {said}{complaints}", self.name);
+                for (subject, _) in subjects.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok()) {
+                    accepted.insert(subject)?;
+                }
+                Ok(verdicts)
+            })
+            .collect::<Result<_>>()?;
+        Ok(parts.concat())
+    }
+}
+
+/// What a compiler has accepted in earlier runs, as empty files: it takes seconds for a text, and says the same again.
+/// Refusals are asked for anew.
+struct Accepted {
+    folder: PathBuf,
+    /// Of all that a verdict depends on besides the text.
+    seed: u64,
+}
+
+impl Accepted {
+    fn by(compiler: &Compiler) -> Result<Accepted> {
+        let folder = package_folder().join("accepted").join(compiler.name);
+        fs::create_dir_all(&folder)?;
+        let mut seed = DefaultHasher::new();
+        (fs::read(library(compiler.library))?, fs::read(program_source())?, compiler.profile).hash(&mut seed);
+        Ok(Accepted { folder, seed: seed.finish() })
+    }
+
+    fn file(&self, subject: &Subject) -> Result<PathBuf> {
+        let mut hash = DefaultHasher::new();
+        (self.seed, fs::read(&subject.file)?, subject.file.file_name()).hash(&mut hash);
+        Ok(self.folder.join(format!("{:016x}", hash.finish())))
+    }
+
+    fn contains(&self, subject: &Subject) -> Result<bool> {
+        Ok(self.file(subject)?.exists())
+    }
+
+    fn insert(&self, subject: &Subject) -> Result<()> {
+        Ok(fs::write(self.file(subject)?, "")?)
+    }
+}
+
+/// What the program says: see there.
+fn verdicts(said: &str) -> Result<Vec<Verdict>> {
+    let mut verdicts = Vec::new();
+    let mut lines = said.lines().map(|line| line.trim_end_matches('\r'));
+    while let Some(line) = lines.next() {
+        match line.split_once(' ') {
+            Some(("accepted", _)) => verdicts.push(Ok(())),
+            Some(("refused", _)) => {
+                let words: Vec<&str> = lines.by_ref().take_while(|line| *line != ".").collect();
+                verdicts.push(Err(words.join("\n").trim().to_string()));
+            }
+            _ => bail!("the compiler's program says {line}"),
+        }
+    }
+    Ok(verdicts)
+}
+
+/// Builds the program that asks the compilers.
+fn program() -> Result<PathBuf> {
+    let program = package_folder().join("compile_hlsl.exe");
+    let switches = ["-O2", "-Wall", "-Wextra", "-Werror", "-o"];
+    page::run(Command::new(LINKER).args(switches).arg(&program).arg(program_source()))?;
+    // Wine makes its folder on its first start, which two at once cannot do.
+    finished(wine().args(["cmd", "/c", "exit"]))?;
+    Ok(program)
+}
+
+fn program_source() -> PathBuf {
+    page::root().join("xtask/src/shaders/compile_hlsl.c")
+}
+
+/// Wine in a folder of its own, silent, with Microsoft's compiler and not its own.
+fn wine() -> Command {
+    let mut wine = Command::new("wine");
+    wine.env("WINEPREFIX", package_folder().join("wine"));
+    wine.env("WINEDEBUG", "-all").env("WINEDLLOVERRIDES", "d3dcompiler_47=n;mscoree=;mshtml=");
+    wine
+}
+
+/// The version that stands in a Windows library's resources: behind a fixed number, as four halves of words.
+fn file_version(library: &[u8]) -> Option<String> {
+    const SIGNATURE: [u8; 8] = [0xbd, 0x04, 0xef, 0xfe, 0, 0, 1, 0];
+    let at = library.windows(SIGNATURE.len()).position(|window| window == SIGNATURE)?;
+    let halves: Vec<u16> = (library.get(at + 8..at + 16)?)
+        .chunks_exact(2)
+        .map(|half| u16::from_le_bytes([half[0], half[1]]))
+        .collect();
+    Some(format!("{}.{}.{}.{}", halves[1], halves[0], halves[3], halves[2]))
+}
