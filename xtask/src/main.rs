@@ -37,9 +37,8 @@ fn main() -> Result<()> {
 fn serve(port: u16) -> Result<()> {
     let folder = page::build()?;
     let server = server::Server::at(port, folder)?;
-    println!("http://localhost:{}", server.port());
-    server.run();
-    Ok(())
+    println!("http://localhost:{}", server.port()?);
+    server.run()
 }
 
 fn shader_options(words: &[&str]) -> Result<shaders::Options> {

@@ -40,7 +40,7 @@ pub fn run() -> Result<()> {
     }
 
     let server = Server::at(0, site)?;
-    let address = format!("http://localhost:{}", server.port());
+    let address = format!("http://localhost:{}", server.port()?);
     // It ends with this program.
     thread::spawn(move || server.run());
     let program = root.join("target/release").join(format!("wgpu-softmax{}", env::consts::EXE_SUFFIX));
