@@ -48,6 +48,19 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Has npm put a package, of a version, into a folder, unless it is there.
+pub fn fetch(package: &str, folder: &Path) -> Result<()> {
+    let name = package.split('@').next().unwrap_or(package);
+    if folder.join("node_modules").join(name).exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("package.json"), "{ \"private\": true }")?;
+    let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
+    let arguments = ["install", "--no-package-lock", "--ignore-scripts", package];
+    run(Command::new(npm).args(arguments).current_dir(folder))
+}
+
 /// An empty folder.
 pub fn fresh(folder: &Path) -> Result<()> {
     if folder.exists() {

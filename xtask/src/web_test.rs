@@ -27,12 +27,7 @@ pub fn run() -> Result<()> {
     page::run(
         cargo.args(["build", "--release", "--locked", "--package", "wgpu-softmax-cli"]).current_dir(&root),
     )?;
-    if !folder.join("node_modules/playwright-core").exists() {
-        fs::write(folder.join("package.json"), "{ \"private\": true }")?;
-        let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-        let mut npm = Command::new(npm);
-        page::run(npm.args(["install", "--no-package-lock", DRIVER]).current_dir(&folder))?;
-    }
+    page::fetch(DRIVER, &folder)?;
     // Modules are looked for beside the script.
     for entry in fs::read_dir(root.join("web/tests")).context("web/tests could not be read")? {
         let entry = entry?;

@@ -1,6 +1,5 @@
 //! What validators need, from where a machine gets its programs.
 
-use std::fs;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
@@ -14,14 +13,7 @@ pub fn missing() -> Result<()> {
     if !is_missing() {
         return Ok(());
     }
-    let folder = microsoft_folder();
-    if !folder.join("node_modules/webgpu").exists() {
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join("package.json"), "{ \"private\": true }")?;
-        let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-        let arguments = ["install", "--no-package-lock", "--ignore-scripts", MICROSOFT_PACKAGE];
-        page::run(Command::new(npm).args(arguments).current_dir(&folder))?;
-    }
+    page::fetch(MICROSOFT_PACKAGE, &microsoft_folder())?;
     if !is_missing() {
         return Ok(());
     }

@@ -5,6 +5,7 @@ mod metal;
 mod microsoft;
 mod vulkan;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -19,6 +20,14 @@ use super::languages::Resolved;
 pub struct Subject {
     pub name: String,
     pub file: PathBuf,
+}
+
+impl Subject {
+    /// Puts a text into the file.
+    fn written(name: &str, file: PathBuf, text: &str) -> Result<Subject> {
+        fs::write(&file, text)?;
+        Ok(Subject { name: name.to_string(), file })
+    }
 }
 
 /// Nothing, or the validator's words.

@@ -47,11 +47,7 @@ impl Validator for Tint {
             [("a barrier not all reach", DIVERGENT_BARRIER), ("a number of the wrong type", &mistyped)];
         wrong
             .into_iter()
-            .map(|(name, text)| {
-                let file = folder.join(format!("{name}.wgsl"));
-                fs::write(&file, text)?;
-                Ok(Subject { name: name.to_string(), file })
-            })
+            .map(|(name, text)| Subject::written(name, folder.join(format!("{name}.wgsl")), text))
             .collect()
     }
 

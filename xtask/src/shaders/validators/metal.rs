@@ -53,8 +53,7 @@ impl Validator for StandIn {
             .into_iter()
             .map(|(name, text)| {
                 let file = folder.join(format!("{name}.metal"));
-                fs::write(&file, format!("{right}\n{text}\n"))?;
-                Ok(Subject { name: name.to_string(), file })
+                Subject::written(name, file, &format!("{right}\n{text}\n"))
             })
             .collect()
     }

@@ -25,7 +25,7 @@ pub struct Compiler {
     name: &'static str,
     profile: &'static str,
     shader_model: ShaderModel,
-    library: &'static str,
+    dll: &'static str,
     has_subgroups: bool,
 }
 
@@ -34,21 +34,21 @@ impl Compiler {
         name: "fxc-cs_5_1",
         profile: "cs_5_1",
         shader_model: ShaderModel::V5_1,
-        library: FXC,
+        dll: FXC,
         has_subgroups: false,
     };
     pub const DXC_6_0: Compiler = Compiler {
         name: "dxc-cs_6_0",
         profile: "cs_6_0",
         shader_model: ShaderModel::V6_0,
-        library: DXC,
+        dll: DXC,
         has_subgroups: true,
     };
     pub const DXC_6_2: Compiler = Compiler {
         name: "dxc-cs_6_2",
         profile: "cs_6_2",
         shader_model: ShaderModel::V6_2,
-        library: DXC,
+        dll: DXC,
         has_subgroups: true,
     };
 }
@@ -64,7 +64,7 @@ pub fn package_folder() -> PathBuf {
     page::root().join("target/microsoft")
 }
 
-fn library(name: &str) -> PathBuf {
+fn dll(name: &str) -> PathBuf {
     package_folder().join("node_modules/webgpu/dist/win32-x64").join(name)
 }
 
@@ -74,12 +74,12 @@ impl Validator for Compiler {
     }
 
     fn version(&self) -> Result<String> {
-        let library = library(self.library);
-        ensure!(library.exists(), "{} is not there", library.display());
+        let file = dll(self.dll);
+        ensure!(file.exists(), "{} is not there", file.display());
         first_line_of(Command::new(LINKER).arg("--version"))?;
         let wine = first_line_of(Command::new("wine").arg("--version").env("WINEDEBUG", "-all"))?;
-        let version = file_version(&fs::read(&library)?).context("the library states no version")?;
-        Ok(format!("{} {version} of npm's {PACKAGE}, {wine}", self.library))
+        let version = file_version(&fs::read(&file)?).context("the compiler states no version")?;
+        Ok(format!("{} {version} of npm's {PACKAGE}, {wine}", self.dll))
     }
 
     fn source(&self) -> &'static str {
@@ -123,8 +123,7 @@ impl Validator for Compiler {
             .into_iter()
             .map(|(name, text)| {
                 let file = folder.join(format!("{entry}.{}.hlsl", name.replace(' ', "_")));
-                fs::write(&file, text)?;
-                Ok(Subject { name: name.to_string(), file })
+                Subject::written(name, file, &text)
             })
             .collect()
     }
@@ -155,7 +154,7 @@ impl Compiler {
                     subjects.iter().map(|subject| format!("{} {}\n", self.profile, subject.file.display()));
                 fs::write(&list, lines.collect::<String>())?;
                 let mut wine = wine();
-                wine.arg(&program).arg(library(FXC)).arg(library(DXC)).arg(&list);
+                wine.arg(&program).arg(dll(FXC)).arg(dll(DXC)).arg(&list);
                 let output = finished(&mut wine)?;
                 let said = String::from_utf8_lossy(&output.stdout).into_owned();
                 let verdicts = verdicts(&said)?;
@@ -184,7 +183,7 @@ impl Accepted {
         let folder = package_folder().join("accepted").join(compiler.name);
         fs::create_dir_all(&folder)?;
         let mut seed = DefaultHasher::new();
-        (fs::read(library(compiler.library))?, fs::read(program_source())?, compiler.profile).hash(&mut seed);
+        (fs::read(dll(compiler.dll))?, fs::read(program_source())?, compiler.profile).hash(&mut seed);
         Ok(Accepted { folder, seed: seed.finish() })
     }
 
