@@ -140,6 +140,30 @@ fn sums_that_are_known() {
     }
 }
 
+/// Where one weighted term makes nearly the whole sum and that is near 1, the logarithm is small beside what
+/// it is the logarithm of.
+#[test]
+fn a_sum_near_one() {
+    for dtype in [Dtype::F32, Dtype::F64] {
+        for classes in [2, 9, 100, 1025, 5000] {
+            for weight in [0.51, 0.75, 0.9, 0.98, 0.9999, 1.0, 1.0001, 1.02, 1.3, 1.99, -0.98, -1.02] {
+                let random = &mut Random::new(classes as u64);
+                let mut logits = vec![0.0; classes];
+                let mut weights = vec![weight; classes];
+                for class in 1..classes {
+                    logits[class] = random.between(-30.0, -12.0);
+                    weights[class] = random.normal();
+                }
+                for op in WEIGHTED {
+                    let logits = Stored::of(dtype, logits.iter().copied());
+                    let weights = Stored::of(dtype, weights.iter().copied());
+                    Question::new(op, logits, &[classes], 0).operand(weights).put("a sum near one");
+                }
+            }
+        }
+    }
+}
+
 /// With weights of 1 it is log-sum-exp, special rows included.
 #[test]
 fn weights_of_one_change_nothing() {

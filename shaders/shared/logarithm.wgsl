@@ -1,4 +1,4 @@
-// log(1 + t) for t ≥ 0, to a few units in the last place also where t is tiny: the device's own log may be
+// log(1 + t) for t ≥ −0.5, to a few units in the last place also where t is tiny: the device's own log may be
 // off by 2⁻²¹ near 1, and (1 + t) − 1 is what a compiler folds to t.
 
 fn log_one_plus(t: f32) -> f32 {
