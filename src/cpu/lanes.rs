@@ -27,6 +27,9 @@ pub(super) const BLOCK: usize = 4;
 /// rows of it still fit a second-level one.
 pub(super) const STRETCH: usize = 4096;
 
+/// So many numbers ahead, at least, memory is asked for those to come: it answers later than a short row is done.
+pub(super) const AHEAD: usize = 1024;
+
 /// [`LANES`] numbers in memory.
 pub(super) type Chunk<T> = [T; LANES];
 

@@ -8,7 +8,7 @@ use crate::{Op, Options, Output};
 
 use super::exponential::Anchors;
 use super::instruction_set::{InstructionSet, Machine, Task};
-use super::lanes::{self, BLOCK, BlockSums, LANES, Lanes, STRETCH, Totals, chunk_of, store};
+use super::lanes::{self, AHEAD, BLOCK, BlockSums, LANES, Lanes, STRETCH, Totals, chunk_of, store};
 use super::real::Real;
 use super::statistics::{Finish, MeasuredRows, ROWS_AT_ONCE, Statistics, Take, log_probabilities};
 use super::threads;
@@ -20,9 +20,6 @@ const LOGITS_PER_PIECE: usize = 16 * STRETCH;
 /// Results of at least so many bytes are written past the caches: they would not stay there anyway, and need not be
 /// read before they are overwritten.
 const STREAMED_BYTES: usize = 48 << 20;
-
-/// So far ahead at least logits are asked for: memory answers later than a short row is done.
-const AHEAD: usize = 1024;
 
 /// Computes every row of a compact `rows × classes` batch.
 pub(super) fn compute<T: Real>(
@@ -255,7 +252,8 @@ fn softmax_of_row<T: Real, M: Machine>(
     terms: &mut [T],
     options: &Options,
 ) {
-    let written = (!streamed).then_some(result.as_ptr());
+    // A short row is done before memory answers.
+    let written = (!streamed).then_some(result.as_ptr().wrapping_add(AHEAD.saturating_sub(classes)));
     let row = measure::<T, M, true>(machine, logits, classes, terms, written);
     write_stretch(machine, row.finish(&row, Op::Softmax, options), terms, classes, result, streamed);
 }

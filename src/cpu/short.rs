@@ -9,7 +9,7 @@ use crate::{FullyMasked, Op, Options};
 
 use super::exponential::Anchors;
 use super::instruction_set::{InstructionSet, Machine, Task};
-use super::lanes::{BLOCK, LANES, Lanes, chunk_of};
+use super::lanes::{AHEAD, BLOCK, LANES, Lanes, chunk_of};
 use super::quartets::Quartets;
 use super::real::Real;
 use super::segments::Segments;
@@ -198,7 +198,8 @@ fn softmax<T: Real, M: Machine, B: Bundle>(
     let masked = if options.fully_masked == FullyMasked::Zero { T::ZERO } else { T::NAN };
     for first in (0..logits.len()).step_by(bundle.rows() * bundle.classes()) {
         let mut chunks: B::Chunks<Lanes<T, M>> = bundle.load(machine, &logits[first..]);
-        ask_for_next(machine, bundle, result.as_ptr().wrapping_add(first));
+        ask_ahead(machine, bundle, logits.as_ptr().wrapping_add(first));
+        ask_ahead(machine, bundle, result.as_ptr().wrapping_add(first));
         let maxima = bundle.maxima(&chunks);
         let [_, sums] = bundle.terms::<_, true>(machine, &mut chunks, &Anchors::new(maxima));
         let one = maxima.constant(T::ONE);
@@ -218,12 +219,13 @@ fn softmax<T: Real, M: Machine, B: Bundle>(
     }
 }
 
-/// Asks for the cache lines of the bundle of rows behind the one that begins at a place, where that is several.
+/// Asks for the cache lines ahead of the bundle of rows that begins at a place, as many as it has itself, where
+/// that is several.
 #[inline(always)]
-fn ask_for_next<T, M: Machine>(machine: M, bundle: &impl Bundle, place: *const T) {
+fn ask_ahead<T, M: Machine>(machine: M, bundle: &impl Bundle, place: *const T) {
     let elements = bundle.rows() * bundle.classes();
     if elements > LANES {
-        for element in (elements..2 * elements).step_by(LANES) {
+        for element in (AHEAD..AHEAD + elements).step_by(LANES) {
             machine.prefetch(place.wrapping_add(element));
         }
     }
@@ -241,10 +243,12 @@ fn measure_rows<T: Real, M: Machine, B: Bundle>(
     measured: &mut MeasuredRows<T>,
 ) {
     for row in (0..rows).step_by(bundle.rows()) {
+        let first = row * bundle.classes();
+        ask_ahead(machine, bundle, logits.as_ptr().wrapping_add(first));
         if let Some(place) = written {
-            ask_for_next(machine, bundle, place.wrapping_add(row * bundle.classes()));
+            ask_ahead(machine, bundle, place.wrapping_add(first));
         }
-        let mut chunks: B::Chunks<Lanes<T, M>> = bundle.load(machine, &logits[row * bundle.classes()..]);
+        let mut chunks: B::Chunks<Lanes<T, M>> = bundle.load(machine, &logits[first..]);
         let maxima = bundle.maxima(&chunks);
         let [at_maximum, others] = bundle.terms::<_, false>(machine, &mut chunks, &Anchors::new(maxima));
         let first_lanes = bundle.first_lanes();
