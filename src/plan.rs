@@ -171,6 +171,10 @@ impl Job {
         })
     }
 
+    fn is_masked(&self) -> bool {
+        self.adjusted().is_some_and(|adjusted| adjusted.mask || adjusted.additive_mask)
+    }
+
     fn consists_of_quads(&self) -> bool {
         let Job { rows, result, operand, .. } = self;
         let per_element = matches!(self.op.output(), Output::PerElement | Output::PerPair);
@@ -804,7 +808,8 @@ fn lay_out(job: &Job, kernel: Kernel, capabilities: &Capabilities) -> Result<(Ve
         Kernel::SubgroupPerRow => {
             last_axis_only()?;
             fits_a_binding()?;
-            let geometry = subgroup_per_row::geometry(classes, capabilities).map_err(unsuitable)?;
+            let geometry =
+                subgroup_per_row::geometry(classes, job.is_masked(), capabilities).map_err(unsuitable)?;
             Ok((vec![Stage { entry: &subgroup_per_row::ENTRY, geometry }], classes))
         }
         Kernel::WorkgroupPerRow => {

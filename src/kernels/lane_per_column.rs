@@ -6,7 +6,7 @@
 //!   per element. A 16-bit result costs two atomic operations on its half of a word.
 //! * Without subgroups it also serves the shortest rows of an axis that is the last.
 
-use super::{Entry, Geometry, MOST_HELD, Meeting, Role, held, workgroup_up_to};
+use super::{Entry, Geometry, MOST_HELD, MOST_QUADS, Meeting, Role, held, workgroup_up_to};
 use crate::Capabilities;
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -30,5 +30,5 @@ pub(crate) fn chunk(classes: u64) -> u64 {
 /// For columns of so many classes; where they are split, a lane holds nothing.
 pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Geometry {
     let workgroup = workgroup_up_to(64, capabilities);
-    Geometry { workgroup, lanes: 1, held: held(classes, 1), meeting: Meeting::Alone }
+    Geometry { workgroup, lanes: 1, held: held(classes, 1, MOST_QUADS), meeting: Meeting::Alone }
 }

@@ -195,7 +195,7 @@ impl Geometry {
             Meeting::Alone | Meeting::Subgroup => (self.workgroup.max(lanes), self.meeting),
             _ => (lanes, workgroup_meeting(lanes, capabilities)),
         };
-        Ok(Geometry { workgroup, lanes, held: held(classes, lanes), meeting })
+        Ok(Geometry { workgroup, lanes, held: held(classes, lanes, MOST_QUADS), meeting })
     }
 }
 
@@ -207,10 +207,13 @@ pub(crate) const LANES_WITHOUT_SUBGROUPS: u32 = 256;
 pub(crate) const QUAD: u64 = 4;
 
 /// How many quads of logits a lane may keep in registers: few numbers, so that few pipelines serve all lengths.
-pub(crate) const HELD: [u32; 8] = [1, 2, 3, 4, 6, 8, 12, 16];
+pub(crate) const HELD: [u32; 10] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32];
+
+/// The most quads that a lane keeps in registers, and twice that many where a software adapter's memory serves as such.
+pub(crate) const MOST_QUADS: u32 = 16;
 
 /// The most logits that a lane keeps in registers.
-pub(crate) const MOST_HELD: u64 = QUAD * HELD[HELD.len() - 1] as u64;
+pub(crate) const MOST_HELD: u64 = QUAD * MOST_QUADS as u64;
 
 /// Turns that one invocation takes at most, all of its loops together: a software driver (lavapipe)
 /// ends an invocation after 65,535 without a word.
@@ -222,10 +225,10 @@ pub(crate) fn workgroup_up_to(limit: u32, capabilities: &Capabilities) -> u32 {
     1 << most.ilog2()
 }
 
-/// Quads that a lane keeps of a row that `lanes` of them share.
-pub(crate) fn held(classes: u64, lanes: u32) -> Option<u32> {
+/// Quads that a lane keeps of a row that `lanes` of them share, if they are no more than `most`.
+pub(crate) fn held(classes: u64, lanes: u32, most: u32) -> Option<u32> {
     let quads = classes.div_ceil(QUAD).div_ceil(u64::from(lanes));
-    HELD.into_iter().find(|&held| u64::from(held) >= quads)
+    HELD.into_iter().find(|&held| u64::from(held) >= quads).filter(|&held| held <= most)
 }
 
 /// Logits of the lane that has most of a row.
@@ -243,17 +246,20 @@ pub(crate) fn workgroup_meeting(lanes: u32, capabilities: &Capabilities) -> Meet
 
 /// One geometry for every text that an entry point may get, over all devices.
 pub(crate) fn geometries(entry: &Entry) -> Vec<Geometry> {
-    let held = HELD.into_iter().map(Some).chain([None]);
+    let held = HELD.into_iter().filter(|&held| held <= MOST_QUADS).map(Some).chain([None]);
     let shared = [Meeting::Workgroup, Meeting::WorkgroupBySubgroups { shuffled: 32 }];
     let of = |workgroup, lanes, held, meeting| Geometry { workgroup, lanes, held, meeting };
     match entry.name {
-        "subgroup_per_row" => held.map(|held| of(256, 32, held, Meeting::Subgroup)).collect(),
+        "subgroup_per_row" => {
+            let held = HELD.into_iter().map(Some).chain([None]);
+            held.map(|held| of(256, 32, held, Meeting::Subgroup)).collect()
+        }
         "workgroup_per_row" | "jacobian" => {
             held.flat_map(|held| shared.map(|meeting| of(256, 256, held, meeting))).collect()
         }
         "tally" | "total" => vec![of(256, 256, None, Meeting::Workgroup)],
         "lane_per_column" => held.map(|held| of(64, 1, held, Meeting::Alone)).collect(),
-        "split_row_statistics" => ([Some(16), None].into_iter())
+        "split_row_statistics" => ([Some(MOST_QUADS), None].into_iter())
             .flat_map(|held| shared.map(|meeting| of(256, 256, held, meeting)))
             .chain([Some(1), None].map(|held| of(8, 8, held, Meeting::Subgroup)))
             .collect(),

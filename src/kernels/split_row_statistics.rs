@@ -6,7 +6,9 @@
 //!   the second time from the cache; writes 16 bytes
 //!   per chunk, 24 for products with a Jacobian, 40 for a loss.
 
-use super::{Entry, Geometry, MOST_HELD, Meeting, QUAD, Role, held, workgroup_meeting, workgroup_up_to};
+use super::{
+    Entry, Geometry, MOST_HELD, MOST_QUADS, Meeting, QUAD, Role, held, workgroup_meeting, workgroup_up_to,
+};
 use crate::Capabilities;
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -49,10 +51,10 @@ fn subgroup(classes: u64, capabilities: &Capabilities) -> Option<u32> {
 pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Geometry {
     let chunk = chunk(classes, capabilities);
     if let Some(lanes) = subgroup(classes, capabilities) {
-        let held = held(chunk, lanes);
+        let held = held(chunk, lanes, MOST_QUADS);
         return Geometry { workgroup: lanes, lanes, held, meeting: Meeting::Subgroup };
     }
     let lanes = workgroup_up_to(256, capabilities);
-    let held = held(chunk, lanes).map(|_| *super::HELD.last().unwrap_or(&1));
+    let held = held(chunk, lanes, MOST_QUADS).map(|_| MOST_QUADS);
     Geometry { workgroup: lanes, lanes, held, meeting: workgroup_meeting(lanes, capabilities) }
 }

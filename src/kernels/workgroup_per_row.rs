@@ -7,7 +7,8 @@
 //!   are those of [`subgroup_per_row`](super::subgroup_per_row).
 
 use super::{
-    Entry, Geometry, MOST_HELD, MOST_TURNS, QUAD, Role, held, per_lane, workgroup_meeting, workgroup_up_to,
+    Entry, Geometry, MOST_HELD, MOST_QUADS, MOST_TURNS, QUAD, Role, held, per_lane, workgroup_meeting,
+    workgroup_up_to,
 };
 use crate::Capabilities;
 
@@ -35,5 +36,5 @@ pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Result<Geom
         return Err(format!("{classes} classes are too many for the {lanes} lanes of a workgroup"));
     }
     let meeting = workgroup_meeting(lanes, capabilities);
-    Ok(Geometry { workgroup: lanes, lanes, held: held(classes, lanes), meeting })
+    Ok(Geometry { workgroup: lanes, lanes, held: held(classes, lanes, MOST_QUADS), meeting })
 }
