@@ -44,6 +44,7 @@ mod quartets;
 mod real;
 mod request;
 mod row;
+mod row_in_pieces;
 mod segments;
 mod shared_result;
 mod short;
@@ -61,6 +62,7 @@ use instruction_set::InstructionSet;
 pub(crate) use loss::compute_loss;
 pub use real::Real;
 pub(crate) use request::compute_request;
+pub use row_in_pieces::{MeasuredRow, RowInPieces};
 use statistics::{Statistics, Take};
 
 /// Computes every row of `logits` into `result`.

@@ -15,7 +15,7 @@ use super::threads;
 use super::vectors::Vector;
 
 /// Logits of one row that are worth a task of their own: a whole number of stretches.
-const LOGITS_PER_PIECE: usize = 16 * STRETCH;
+pub(super) const LOGITS_PER_PIECE: usize = 16 * STRETCH;
 
 /// Results of at least so many bytes are written past the caches: they would not stay there anyway, and need not be
 /// read before they are overwritten.
@@ -117,6 +117,71 @@ pub(super) fn for_each_logarithm<T: Real>(
         let rows = statistics.len();
         let logarithms = measured.logarithms(rows);
         take(first, &measured.maxima()[..rows], &logarithms[..rows]);
+    }
+}
+
+/// The statistics of each stretch of logits that lie at stretches of a row, measured for an operation.
+pub(super) fn measure_stretches<T: Real>(
+    instructions: InstructionSet,
+    op: Op,
+    logits: &[T],
+    terms: &mut Vec<T>,
+) -> Vec<Statistics> {
+    terms.resize(if op == Op::Softmax { logits.len() } else { 0 }, T::ZERO);
+    instructions.run(Measure { op, logits, terms })
+}
+
+/// What the results of a row follow from whose stretches have been measured.
+#[derive(Clone, Copy)]
+pub(super) struct OfMeasuredRow<'a> {
+    pub(super) op: Op,
+    pub(super) stretches: &'a [Statistics],
+    pub(super) row: &'a Statistics,
+    pub(super) options: &'a Options,
+}
+
+/// The results of some logits of it, from those of class `first` on, without the terms that were measured.
+pub(super) fn results<T: Real>(
+    instructions: InstructionSet,
+    of_row: OfMeasuredRow<'_>,
+    first: usize,
+    logits: &[T],
+    result: &mut [T],
+) {
+    instructions.run(Finished { of_row, first, logits, result });
+}
+
+struct Finished<'a, T> {
+    of_row: OfMeasuredRow<'a>,
+    first: usize,
+    logits: &'a [T],
+    result: &'a mut [T],
+}
+
+impl<T: Real> Task for Finished<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine>(self, machine: M) {
+        let Finished { of_row: OfMeasuredRow { op, stretches, row, options }, first, logits, result } = self;
+        let mut done = 0;
+        while done < logits.len().min(result.len()) {
+            let Some(stretch) = stretches.get((first + done) / STRETCH) else { return };
+            let left = logits.len().min(result.len()) - done;
+            let classes = left.min(STRETCH - (first + done) % STRETCH);
+            let (logits, result) = (&logits[done..], &mut result[done..]);
+            match stretch.finish(row, op, options) {
+                Finish::Scale(factor) => {
+                    let anchors = Anchors::new(Lanes::<T, M>::splat(machine, T::narrow(stretch.maximum())));
+                    let factors = Lanes::<T, M>::splat(machine, factor);
+                    write_chunks(machine, logits, classes, result, false, |x| {
+                        anchors.exponentials(x).times(factors)
+                    });
+                }
+                finish => write_stretch(machine, finish, logits, classes, result, false),
+            }
+            done += classes;
+        }
     }
 }
 

@@ -25,7 +25,8 @@ the normalised axes, --temperature is broadcast to that; --mask, --add-mask and 
 broadcast to the logits'. A result of one number is an array without dimensions.
 
 Size: arrays may be larger than the memory. They go through --memory in windows of whole rows, with the same \
-bits; a row has to fit. What comes or goes by a pipe is held in a file without a name (in TMPDIR). With --resume, \
+bits. A row that does not fit is computed in pieces, on the CPU, if softmax, log-softmax or logsumexp of plain \
+logits is all that is wanted. What comes or goes by a pipe is held in a file without a name (in TMPDIR). With --resume, \
 what is done stays beside the result as .wgpu-softmax-NAME.unfinished, and the same command goes on with it.
 
 Examples:
@@ -75,8 +76,8 @@ pub struct Run {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub keep_pipelines: Option<PathBuf>,
 
-    /// Take at most so much memory for arrays, such as 512MiB or 2GB: larger ones go in windows of whole rows. By
-    /// default, 512MiB, or what a single row needs.
+    /// Take at most so much memory for arrays, such as 512MiB or 2GB: larger ones go in windows. By default,
+    /// 512MiB, or what a single row needs that cannot be cut.
     #[arg(long, value_name = "BYTES", value_parser = values::memory)]
     pub memory: Option<u64>,
 

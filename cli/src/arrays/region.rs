@@ -15,6 +15,11 @@ impl Region {
         Region { start: vec![0; shape.len()], lengths: shape.to_vec() }
     }
 
+    /// Where it starts along each axis, and its length.
+    pub fn sides(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.start.iter().copied().zip(self.lengths.iter().copied())
+    }
+
     /// Elements in it.
     pub fn elements(&self) -> usize {
         self.lengths.iter().product()

@@ -116,22 +116,22 @@ impl Shown {
     }
 
     /// Looks at the values of a window: of the rows from `first` on, which are an array of `shape` normalised along
-    /// `axes`, and of each one's Jacobian the rows in `jacobian_rows`.
+    /// `axes`, and of each one's Jacobian the rows in `part`, or of each one the classes.
     pub fn look<W: Decimal>(
         &mut self,
         first: usize,
         shape: &[usize],
         axes: &[usize],
-        jacobian_rows: &Range<usize>,
+        part: &Range<usize>,
         values: &[W],
     ) {
         let mut of_window = Layout::new(shape, axes);
         let rows = count(&of_window.kept);
-        let mut classes_before = 0;
+        let mut classes_before = part.start;
         if self.output == Output::PerPair {
             let classes = count(&of_window.normalised);
-            classes_before = jacobian_rows.start * classes;
-            of_window = Layout::new(&[rows, jacobian_rows.len() * classes], &[1]);
+            classes_before = part.start * classes;
+            of_window = Layout::new(&[rows, part.len() * classes], &[1]);
         }
         for seen in &mut self.rows {
             let Some(index) = seen.row.checked_sub(first).filter(|&index| index < rows) else { continue };
@@ -221,6 +221,12 @@ mod tests {
         later.recall(shown.seen());
         later.look(0, &[1, 3], &[1], &(1..3), &[-0.1f32, 0.7, f32::NAN, -0.4, -0.2, 0.6]);
         assert_eq!(json_line(&later.rows()[0]), "[{\"row\":[0],\"class\":[1,1],\"value\":0.7}]\n");
+        // The largest class of a row that is cut itself.
+        let mut shown = Shown::new(Output::PerElement, &[2, 3], &[0, 1]);
+        shown.look(0, &[1, 3], &[0, 1], &(0..3), &[0.1f32, 0.3, 0.1]);
+        shown.look(0, &[1, 2], &[0, 1], &(3..5), &[0.1f32, 0.4]);
+        shown.look(0, &[1, 1], &[0, 1], &(5..6), &[0.2f32]);
+        assert_eq!(shown.rows()[0][0].class, Some(vec![1, 1]));
         // The eighth row of ten, in a window of its own.
         let mut shown = Shown::new(Output::PerRow, &[10, 2], &[1]);
         shown.look(7, &[1, 2], &[1], &(0..2), &[4.0f64]);

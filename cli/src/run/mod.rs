@@ -1,14 +1,15 @@
 //! `run`: arrays in, the result out or a summary of it, window by window.
 //!
 //! [`windows`] cuts the rows so that a window and its computation fit the memory, [`inputs`] opens and reads what comes
-//! beside the logits, [`loss`] asks the library for a cross-entropy, [`outputs`] writes, and [`resume`] knows how far
-//! an earlier run has come. Everything that can be known to fail does so before the elements are read.
+//! beside the logits, [`loss`] asks the library for a cross-entropy, [`pieces`] computes rows that do not fit,
+//! [`outputs`] writes, and [`resume`] knows how far an earlier run has come. Everything that can be known to fail does so before the elements are read.
 //!
 //! There is no other path for arrays that fit: they are one window.
 
 mod inputs;
 mod loss;
 mod outputs;
+mod pieces;
 mod resume;
 mod windows;
 
@@ -17,7 +18,7 @@ use std::time::Instant;
 
 use half::{bf16, f16};
 use wgpu_softmax::{
-    Error, FullyMasked, Op, Operand, Options, Output, Precision, Progress, Reduction, Request,
+    Device, Error, FullyMasked, Op, Operand, Options, Output, Precision, Progress, Reduction, Request,
 };
 
 use crate::args::{Operation, Run, Temperature};
@@ -139,7 +140,11 @@ impl<'a> Task<'a> {
             note(&format!("computing on {}", report::device(&self.chosen.identity)));
         }
         let mut course = self.begin::<R>(logits, inputs)?;
-        match self.compute::<R>(&mut course) {
+        let computed = match asked_in_pieces(self.asked) {
+            Some(op) if course.windows.cuts_rows => self.compute_in_pieces::<R>(&mut course, op),
+            _ => self.compute::<R>(&mut course),
+        };
+        match computed {
             Err(Failure::Cancelled { signal, .. }) if course.record.is_some() => {
                 return Err(Failure::Cancelled { signal, can_go_on: true });
             }
@@ -170,6 +175,12 @@ impl<'a> Task<'a> {
         inputs.arrive()?;
         // What a header merely claims is known for what it is by now.
         let windows = Windows::new(&self.shapes, &self.row_bytes::<R>(&logits, &inputs), asked.memory)?;
+        if windows.cuts_rows && self.chosen.engine.uses_gpu(R::FLOAT.dtype()) {
+            self.chosen = device::open(&Device::Cpu, R::FLOAT.dtype(), asked.computation.patience.timeout)?;
+            self.chosen.identity.why = "it takes rows that do not fit the memory in pieces".into();
+            self.report.device = self.chosen.identity.clone();
+            self.mention(&format!("computing on {}", report::device(&self.chosen.identity)));
+        }
         if let Some(gpu) = self.chosen.engine.gpu() {
             gpu.stream_within(windows.computing);
         }
@@ -194,8 +205,13 @@ impl<'a> Task<'a> {
             record
         });
         if so_far.position != Position::default() {
-            let rows = so_far.position.row;
-            self.mention(&format!("going on with an unfinished result, {rows} rows of which are done"));
+            let Position { row, part } = so_far.position;
+            let begun = if windows.cuts_rows {
+                format!(" and {part} classes of the next one")
+            } else {
+                String::new()
+            };
+            self.mention(&format!("going on with an unfinished result, {row} rows{begun} of which are done"));
         }
         Ok(Course { windows, logits, inputs, tally, writing, so_far, record })
     }
@@ -208,10 +224,7 @@ impl<'a> Task<'a> {
         let output = self.output();
         let mut shown = Shown::new(output.unwrap_or(Output::PerRow), &shapes.logits, &shapes.axes);
         shown.recall(&so_far.seen);
-        let work = Work::new(
-            "computing",
-            windows.share_until(Position { row: shapes.row_count(), jacobian_row: 0 }),
-        );
+        let work = Work::new("computing", windows.share_until(Position { row: shapes.row_count(), part: 0 }));
         let mut answer = Answer::default();
         loop {
             let before = windows.share_until(so_far.position);
@@ -230,7 +243,7 @@ impl<'a> Task<'a> {
                 inputs,
                 options: options(asked),
             };
-            let look = (window.first, &window.logits.lengths, &window.jacobian_rows);
+            let look = (window.first, &window.logits.lengths, &window.part);
             match asked.operation {
                 Operation::Rows(op) => {
                     self.answer(weighted(op, asked), &given, &mut answer, |done| work.at(before + done))?;
@@ -288,7 +301,7 @@ impl<'a> Task<'a> {
             Output::PerElement => rows * classes,
             Output::PerRow => rows,
             Output::TwoPerRow => 2 * rows,
-            Output::PerPair => rows * window.jacobian_rows.len() * classes,
+            Output::PerPair => rows * window.part.len() * classes,
         };
         // The memory of the window before.
         let mut values = std::mem::take(&mut answer.result);
@@ -301,8 +314,7 @@ impl<'a> Task<'a> {
             .adjustment(inputs.adjustment(&asked.adjusting))
             .options(options);
         if op.output() == Output::PerPair {
-            request =
-                request.jacobian_rows(window.jacobian_rows.start as u64..window.jacobian_rows.end as u64);
+            request = request.jacobian_rows(window.part.start as u64..window.part.end as u64);
         }
         if let Some(operand) = inputs.operand() {
             request = match op.operand() {
@@ -352,7 +364,13 @@ impl<'a> Task<'a> {
         };
         let read = classes.saturating_mul(logit);
         let read = read.saturating_add(inputs.row_bytes(&self.shapes, R::FLOAT.computed()));
-        RowBytes { read, written, jacobian_row }
+        // A piece is converted to what is computed in, and its results from there.
+        let computed = R::FLOAT.computed().bytes();
+        let may_use_cpu =
+            self.asked.computation.device == Device::Auto || !self.chosen.engine.uses_gpu(R::FLOAT.dtype());
+        let in_pieces = may_use_cpu && asked_in_pieces(self.asked).is_some();
+        let class_of_piece = in_pieces.then_some(logit + 2 * computed + result);
+        RowBytes { read, written, jacobian_row, class_of_piece }
     }
 
     /// What the result has a value for; none where it is a single number, put together from all windows.
@@ -420,6 +438,21 @@ fn weighted(op: Op, asked: &Run) -> Op {
         (Op::LogSumExp, Some(_), Some(_)) => Op::SignedLogSumExp,
         (Op::LogSumExp, Some(_), None) => Op::WeightedLogSumExp,
         _ => op,
+    }
+}
+
+/// The operation, if it is one of those that need no more of a row at once than its statistics.
+fn asked_in_pieces(asked: &Run) -> Option<Op> {
+    let adjusting = &asked.adjusting;
+    let plain = adjusting.temperature.is_none()
+        && adjusting.mask.is_none()
+        && adjusting.add_mask.is_none()
+        && !adjusting.causal
+        && adjusting.window.is_none()
+        && adjusting.lengths.is_none();
+    match asked.operation {
+        Operation::Rows(op) => Some(weighted(op, asked)).filter(|op| plain && Op::ROW_WISE.contains(op)),
+        Operation::CrossEntropy => None,
     }
 }
 

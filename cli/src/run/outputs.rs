@@ -160,8 +160,8 @@ impl Writing {
                     let classes = shapes.class_count();
                     let (mut shape, mut region) = (shapes.rows.clone(), window.rows.clone());
                     shape.extend([classes, classes]);
-                    region.start.extend([window.jacobian_rows.start, 0]);
-                    region.lengths.extend([window.jacobian_rows.len(), classes]);
+                    region.start.extend([window.part.start, 0]);
+                    region.lengths.extend([window.part.len(), classes]);
                     outgoing.write_region(&shape, &region, result, work)?;
                 }
             }

@@ -55,7 +55,7 @@ pub struct SoFar {
 struct Written {
     origin: Origin,
     row: usize,
-    jacobian_row: usize,
+    part: usize,
     sums: [u64; 4],
     seen: Vec<Seen>,
 }
@@ -157,7 +157,7 @@ impl Record {
                     Some(why) => Err(Some(why)),
                     None if !is_whole => Err(Some("its unfinished files are gone")),
                     None => Ok(SoFar {
-                        position: Position { row: written.row, jacobian_row: written.jacobian_row },
+                        position: Position { row: written.row, part: written.part },
                         sums: LossSums::from_bits(written.sums),
                         seen: written.seen,
                     }),
@@ -174,19 +174,14 @@ impl Record {
         struct Borrowed<'a> {
             origin: &'a Origin,
             row: usize,
-            jacobian_row: usize,
+            part: usize,
             sums: [u64; 4],
             seen: &'a [Seen],
         }
         let SoFar { position, sums, ref seen } = *so_far;
-        let Position { row, jacobian_row } = position;
-        let text = serde_json::to_vec(&Borrowed {
-            origin: &self.origin,
-            row,
-            jacobian_row,
-            sums: sums.to_bits(),
-            seen,
-        });
+        let Position { row, part } = position;
+        let text =
+            serde_json::to_vec(&Borrowed { origin: &self.origin, row, part, sums: sums.to_bits(), seen });
         let kept = text.map_err(io::Error::from).and_then(|text| replace(&self.path, &text));
         kept.map_err(|error| Failure::writing(&shown(&self.path), &error))
     }

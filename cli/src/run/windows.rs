@@ -1,7 +1,7 @@
 //! The array in windows: boxes of whole rows that fit the memory, one after the other in the order of the rows.
 //!
-//! A row is what cannot be cut: every operation needs all of it at once, with its operand. What it results in can be:
-//! a Jacobian is computed some of its rows at a time.
+//! Most operations need all of a row at once, with its operand. What it results in can be cut: a Jacobian is computed some
+//! of its rows at a time. And a row is cut itself where its statistics are all that its results need beside their logits.
 
 use std::ops::Range;
 
@@ -23,6 +23,8 @@ pub struct RowBytes {
     pub written: u64,
     /// A row of its Jacobian.
     pub jacobian_row: Option<u64>,
+    /// What a class takes where a row may be cut into pieces.
+    pub class_of_piece: Option<u64>,
 }
 
 /// How far the work has come, in the order of the rows.
@@ -30,8 +32,8 @@ pub struct RowBytes {
 pub struct Position {
     /// Rows done.
     pub row: usize,
-    /// Of the next one's Jacobian.
-    pub jacobian_row: usize,
+    /// Of the next one's Jacobian, or classes of it where rows are cut.
+    pub part: usize,
 }
 
 /// Some of the rows.
@@ -43,8 +45,8 @@ pub struct Window {
     pub logits: Region,
     /// The number of the first row.
     pub first: usize,
-    /// Of each row's Jacobian.
-    pub jacobian_rows: Range<usize>,
+    /// Rows of each row's Jacobian, or classes.
+    pub part: Range<usize>,
     /// Where the next one begins.
     pub next: Position,
 }
@@ -56,8 +58,10 @@ pub struct Windows {
     /// In one window.
     most_rows: usize,
     classes: usize,
-    /// In one window, of the Jacobian of a single row.
-    most_jacobian_rows: usize,
+    /// In one window, of the Jacobian of a single row, or of its classes.
+    most_of_row: usize,
+    /// Whether the rows themselves are cut.
+    pub cuts_rows: bool,
     /// What computing a window may take beside it.
     pub computing: u64,
 }
@@ -69,37 +73,41 @@ impl Windows {
     /// and the CPU path works on rows in the type that it computes in.
     ///
     /// # Errors
-    /// Where a single row does not fit.
+    /// Where a single row does not fit, and cannot be cut.
     pub fn new(shapes: &Shapes, bytes: &RowBytes, memory: Option<u64>) -> Outcome<Windows> {
         let (rows, classes) = (shapes.row_count(), shapes.class_count());
         let least = bytes.read.saturating_add(bytes.written).saturating_add(bytes.jacobian_row.unwrap_or(0));
         let needed = least.saturating_mul(2);
-        let within = match memory {
-            Some(memory) if needed > memory => {
-                return Err(Failure::Device(format!(
-                    "a row of {} takes {}, with what comes of it and what computing it takes, and --memory allows {}: \
-                     rows are not cut",
-                    report::counted(classes as u64, "class", "classes"),
-                    report::bytes(needed),
-                    report::bytes(memory),
-                )));
-            }
+        let within = memory.unwrap_or(DEFAULT_MEMORY.max(needed));
+        let allowed = match memory {
             Some(memory) => memory,
-            None if needed > DEFAULT_MEMORY => {
-                let free = free_memory();
-                if needed > free {
-                    return Err(Failure::Device(format!(
-                        "a row of {} takes {}, with what comes of it and what computing it takes, and there are {} of \
-                         memory: rows are not cut",
-                        report::counted(classes as u64, "class", "classes"),
-                        report::bytes(needed),
-                        report::bytes(free),
-                    )));
-                }
-                needed
-            }
+            None if needed > DEFAULT_MEMORY => free_memory(),
             None => DEFAULT_MEMORY,
         };
+        if needed > allowed {
+            let computing = memory.unwrap_or(DEFAULT_MEMORY) / 2;
+            let Some(class) = bytes.class_of_piece else {
+                let allowed = match memory {
+                    Some(memory) => format!("--memory allows {}", report::bytes(memory)),
+                    None => format!("there are {} of memory", report::bytes(allowed)),
+                };
+                return Err(Failure::Device(format!(
+                    "a row of {} takes {}, with what comes of it and what computing it takes, and {allowed}: only the \
+                     softmax, log-softmax and log-sum-exp of plain logits on the CPU are computed in parts of a row",
+                    report::counted(classes as u64, "class", "classes"),
+                    report::bytes(needed),
+                )));
+            };
+            let classes_of_piece = usize::try_from(computing / class.max(1)).unwrap_or(usize::MAX);
+            return Ok(Windows {
+                rows,
+                most_rows: 1,
+                classes,
+                most_of_row: classes_of_piece.clamp(1, classes.max(1)),
+                cuts_rows: true,
+                computing,
+            });
+        }
         let window = within / 2;
         let jacobian = bytes.jacobian_row.map(|row| row.saturating_mul(classes as u64));
         let per_row = bytes.read.saturating_add(bytes.written).saturating_add(jacobian.unwrap_or(0));
@@ -110,49 +118,48 @@ impl Windows {
         };
         let of_jacobian = window.saturating_sub(bytes.read) / bytes.jacobian_row.unwrap_or(1).max(1);
         let most_jacobian_rows = usize::try_from(of_jacobian).unwrap_or(usize::MAX).clamp(1, classes.max(1));
-        let cuts_rows = per_row > window && jacobian.is_some();
+        let cuts_jacobians = per_row > window && jacobian.is_some();
         Ok(Windows {
             rows,
             most_rows,
             classes,
-            most_jacobian_rows: if cuts_rows { most_jacobian_rows } else { classes },
+            most_of_row: if cuts_jacobians { most_jacobian_rows } else { classes },
+            cuts_rows: false,
             computing: within / 2,
         })
     }
 
     /// The window that begins at `position`: an empty one where there are no rows at all.
     pub fn at(&self, shapes: &Shapes, position: Position) -> Window {
-        let alone = self.most_jacobian_rows < self.classes || position.jacobian_row > 0;
+        let alone = self.cuts_rows || self.most_of_row < self.classes || position.part > 0;
         let most = if alone { 1 } else { self.most_rows };
         let rows = Region::next(&shapes.rows, position.row, most);
+        let classes = match self.cuts_rows {
+            true => Region::next(&shapes.classes, position.part, self.most_of_row),
+            false => Region::whole(&shapes.classes),
+        };
         let until = match alone {
-            true => self.classes.min(position.jacobian_row.saturating_add(self.most_jacobian_rows)),
+            true if self.cuts_rows => position.part + classes.elements(),
+            true => self.classes.min(position.part.saturating_add(self.most_of_row)),
             false => self.classes,
         };
         let next = if until < self.classes {
-            Position { jacobian_row: until, ..position }
+            Position { part: until, ..position }
         } else {
-            Position { row: position.row + rows.elements(), jacobian_row: 0 }
+            Position { row: position.row + rows.elements(), part: 0 }
         };
-        let mut kept = rows.start.iter().zip(&rows.lengths);
-        let (start, lengths) = (0..shapes.logits.len())
-            .map(|axis| match shapes.axes.contains(&axis) {
-                true => (0, shapes.logits[axis]),
-                false => kept.next().map_or((0, 0), |(&start, &length)| (start, length)),
-            })
-            .unzip();
-        Window {
-            logits: Region { start, lengths },
-            first: position.row,
-            jacobian_rows: position.jacobian_row..until,
-            next,
-            rows,
-        }
+        let logits = {
+            let (mut kept, mut normalised) = (rows.sides(), classes.sides());
+            let side = |axis| if shapes.axes.contains(&axis) { normalised.next() } else { kept.next() };
+            let (start, lengths) = (0..shapes.logits.len()).map(side).map(Option::unwrap_or_default).unzip();
+            Region { start, lengths }
+        };
+        Window { logits, first: position.row, part: position.part..until, next, rows }
     }
 
     /// What is done at `position`, in logits, or for Jacobians in rows of them: as many.
     pub fn share_until(&self, position: Position) -> u64 {
-        (position.row as u64).saturating_mul(self.classes as u64).saturating_add(position.jacobian_row as u64)
+        (position.row as u64).saturating_mul(self.classes as u64).saturating_add(position.part as u64)
     }
 
     /// Whether nothing is left behind `position`.
@@ -204,7 +211,7 @@ mod tests {
             let shapes = Shapes::new(shape, axes.to_vec());
             let (rows, classes) = (shapes.row_count(), shapes.class_count());
             for memory in [100u64, 200, 500, 2000, 1 << 20] {
-                let bytes = RowBytes { read: classes as u64 * 4, written: 4, jacobian_row: None };
+                let bytes = RowBytes { read: classes as u64 * 4, written: 4, ..RowBytes::default() };
                 let Ok(windows) = Windows::new(&shapes, &bytes, Some(memory)) else {
                     assert!(2 * (bytes.read + bytes.written) > memory);
                     continue;
@@ -227,25 +234,57 @@ mod tests {
         }
     }
 
+    /// Every class of every row in exactly one window, in the order of the classes.
+    #[test]
+    fn rows_are_cut_along_any_axes() {
+        for (shape, axes) in [
+            (&[2, 10][..], &[1][..]),
+            (&[10, 2], &[0]),
+            (&[3, 4, 5], &[0, 2]),
+            (&[3, 4, 5], &[0, 1, 2]),
+            (&[9], &[0]),
+        ] {
+            let shapes = Shapes::new(shape, axes.to_vec());
+            let (rows, classes) = (shapes.row_count(), shapes.class_count());
+            let read = classes as u64 * 4;
+            for class in [1, 4, 7, 100] {
+                let bytes = RowBytes { read, written: read, jacobian_row: None, class_of_piece: Some(class) };
+                let windows = Windows::new(&shapes, &bytes, Some(4 * read - 1)).unwrap();
+                assert!(windows.cuts_rows);
+                let (mut position, mut seen) = (Position::default(), vec![0; rows * classes]);
+                while !windows.end_at(position) {
+                    let window = windows.at(&shapes, position);
+                    assert_eq!((window.first, window.part.start), (position.row, position.part));
+                    assert_eq!((window.rows.elements(), window.logits.elements()), (1, window.part.len()));
+                    let most = (2 * read - 1) / class;
+                    assert!(window.part.len() as u64 <= most.max(1), "{window:?}");
+                    let (starts, run) = window.logits.runs(shape);
+                    starts.for_each(|start| {
+                        seen[start as usize..][..run].iter_mut().for_each(|times| *times += 1)
+                    });
+                    position = window.next;
+                }
+                assert!(seen.iter().all(|&times| times == 1), "{shape:?} along {axes:?}: {seen:?}");
+            }
+        }
+    }
+
     #[test]
     fn jacobians_are_cut_within_a_row() {
         let shapes = Shapes::new(&[2, 10], vec![1]);
-        let bytes = RowBytes { read: 40, written: 0, jacobian_row: Some(40) };
+        let bytes = RowBytes { read: 40, written: 0, jacobian_row: Some(40), class_of_piece: None };
         let windows = Windows::new(&shapes, &bytes, Some(2 * (40 + 3 * 40))).unwrap();
         let mut position = Position::default();
         let mut ranges = Vec::new();
         while !windows.end_at(position) {
             let window = windows.at(&shapes, position);
             assert_eq!(window.rows.elements(), 1);
-            ranges.push((window.first, window.jacobian_rows));
+            ranges.push((window.first, window.part));
             position = window.next;
         }
         let of_row = |row: usize| [0..3, 3..6, 6..9, 9..10].map(|range| (row, range));
         assert_eq!(ranges, [of_row(0), of_row(1)].concat());
-        assert_eq!(
-            Windows::new(&shapes, &bytes, Some(10_000)).unwrap().at(&shapes, position).next.jacobian_row,
-            0
-        );
+        assert_eq!(Windows::new(&shapes, &bytes, Some(10_000)).unwrap().at(&shapes, position).next.part, 0);
         assert!(Windows::new(&shapes, &bytes, Some(159)).is_err());
     }
 }

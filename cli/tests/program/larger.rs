@@ -225,13 +225,49 @@ fn by_pipes() {
     assert!(ran.stdout == std::fs::read(output).unwrap());
 }
 
+/// Rows that do not fit are computed in pieces, of any type and along any axes.
+#[test]
+fn rows_larger_than_the_memory() {
+    let folder = Folder::new();
+    let values = single(1_050_000);
+    let half = bytes_of(&values, f16::from_f32, f16::to_le_bytes);
+    let shape = [300, 5, 700];
+    let whole = bytes_of(&values, |value| value as i32, i32::to_le_bytes);
+    let [single, half, fortran, whole] = [
+        folder.file("single.npy", &npy::f32_file(&shape, &values)),
+        folder.file("half.npy", &npy::file("<f2", false, &shape, &half)),
+        folder.file("fortran.npy", &npy::file("<f2", true, &shape, &half)),
+        folder.file("whole.npy", &npy::file("<i4", false, &shape, &whole)),
+    ];
+    for axis in ["all", "0,1", "0,2", "1,2"] {
+        let inputs: &[&String] =
+            if axis == "0,2" { &[&single, &half, &fortran, &whole] } else { &[&single, &half] };
+        for input in inputs {
+            for op in ["softmax", "log-softmax", "logsumexp"] {
+                let arguments = ["run", input, "--axis", axis, "--op", op, "--device", "cpu"];
+                same_bits(&folder, &arguments, &[("-o", "out.npy")]);
+            }
+        }
+    }
+    let rounded =
+        ["run", &single, "--axis", "all", "--device", "cpu", "--dtype", "bf16", "--fully-masked", "zero"];
+    same_bits(&folder, &rounded, &[("-o", "out.safetensors:it")]);
+}
+
+/// What needs all of a row at once says so.
 #[test]
 fn a_row_that_does_not_fit() {
     let folder = Folder::new();
     let input = folder.file("in.npy", &npy::f32_file(&[2, 150_000], &single(300_000)));
     let output = folder.name("out.npy");
-    let error = run(&["run", &input, "-o", &output, "--memory", TIGHT, "--device", "cpu"]).failed(4);
-    assert!(error.contains("a row of 150000 classes takes 2.3 MiB") && error.contains("--memory"), "{error}");
+    for device in devices() {
+        let option = if device == "gpu" { ["--op", "softmax"] } else { ["--temperature", "2"] };
+        let arguments = ["run", &input, "-o", &output, "--memory", TIGHT, "--device", device];
+        let error = run(&[&arguments[..], &option].concat()).failed(4);
+        for told in ["a row of 150000 classes takes 2.3 MiB", "--memory", "on the CPU"] {
+            assert!(error.contains(told), "{error}");
+        }
+    }
     assert_eq!(folder.names(), ["in.npy"]);
     assert_eq!(run(&["run", &input, "--memory", "12"]).status, 2);
     assert_eq!(run(&["run", &input, "--memory", "much"]).status, 2);
@@ -282,6 +318,27 @@ mod linux {
             let sum = first.exp() + 191.0;
             let expected = [(first.exp() / sum) as f32, (1.0 / sum) as f32];
             for (got, expected) in got.into_iter().zip(expected) {
+                assert!((got - expected).abs() <= 1e-6 * expected, "{row}: {got} for {expected}");
+            }
+        }
+    }
+
+    /// The same where all of it is one row.
+    #[test]
+    fn a_row_larger_than_the_memory() {
+        let folder = Folder::new();
+        hole(&folder, [1 << 19, 192]);
+        let line = "ulimit -v 340000; RAYON_NUM_THREADS=2 exec \"$PROGRAM\" run in.npy --axis all --device cpu --memory 16MiB -o out.npy";
+        shell(line, folder.path()).succeeded();
+        let file = fs::File::open(folder.join("out.npy")).unwrap();
+        let start = npy::file("<f4", false, &[1 << 19, 192], &[]).len() as u64;
+        let firsts = [0, 1, 1 << 18, (1 << 19) - 1].map(|row: u64| (row, ((row % 7) as f64 + 1.0).exp()));
+        let sum = firsts.iter().map(|(_, first)| first).sum::<f64>() + ((192u64 << 19) - 4) as f64;
+        for (row, first) in firsts {
+            let mut bytes = [0; 8];
+            file.read_exact_at(&mut bytes, start + row * 192 * 4).unwrap();
+            let got = [&bytes[..4], &bytes[4..]].map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
+            for (got, expected) in got.into_iter().zip([(first / sum) as f32, (1.0 / sum) as f32]) {
                 assert!((got - expected).abs() <= 1e-6 * expected, "{row}: {got} for {expected}");
             }
         }
@@ -344,11 +401,16 @@ mod linux {
 
     /// Waits until so many rows stand in the record.
     fn wait_for_rows(record: &Path, rows: u64, child: &mut Child) {
+        wait_for("row", record, rows, child);
+    }
+
+    /// Waits until so many rows, or parts of the next one, stand in the record.
+    fn wait_for(what: &str, record: &Path, rows: u64, child: &mut Child) {
         let begun = Instant::now();
         loop {
             let done = fs::read(record)
                 .ok()
-                .and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok()?["row"].as_u64());
+                .and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok()?[what].as_u64());
             if done.is_some_and(|done| done >= rows) {
                 return;
             }
@@ -358,9 +420,39 @@ mod linux {
         }
     }
 
-    fn rows_in(record: &Path) -> u64 {
+    fn done_in(what: &str, record: &Path) -> u64 {
         let record: serde_json::Value = serde_json::from_slice(&fs::read(record).unwrap()).unwrap();
-        record["row"].as_u64().unwrap()
+        record[what].as_u64().unwrap()
+    }
+
+    /// Killed in the middle of a row that does not fit: its finished pieces are not computed again.
+    #[test]
+    fn a_killed_run_is_gone_on_with_within_a_row() {
+        let folder = Folder::new();
+        let input = folder.file("in.npy", &npy::f32_file(&[3_000_000], &single(3_000_000)));
+        let (whole, output) = (folder.name("whole.npy"), folder.name("out.npy"));
+        let arguments = ["run", &input, "--device", "cpu"];
+        run(&[&arguments[..], &["-o", &whole]].concat()).succeeded();
+        let lasting = [&arguments[..], &["-o", &output, "--memory", TIGHT, "--resume"]].concat();
+        let mut child = start(&lasting);
+        let record = folder.join(".wgpu-softmax-out.npy.progress");
+        wait_for("part", &record, 1, &mut child);
+        signal("KILL", &child);
+        child.wait().unwrap();
+        let done = done_in("part", &record);
+        assert!(done_in("row", &record) == 0 && (1..3_000_000).contains(&done));
+
+        let unfinished = folder.join(".wgpu-softmax-out.npy.unfinished");
+        let file = OpenOptions::new().write(true).open(&unfinished).unwrap();
+        let start = fs::metadata(&unfinished).unwrap().len() - 3_000_000 * 4;
+        file.write_all_at(&[0xab; 8], start).unwrap();
+        file.write_all_at(&[0xcd; 8], start + done * 4).unwrap();
+        let ran = run(&lasting).succeeded();
+        assert!(ran.stderr.contains(&format!("0 rows and {done} classes of the next one")), "{}", ran.stderr);
+        let (mut expected, got) = (fs::read(&whole).unwrap(), fs::read(&output).unwrap());
+        expected[start as usize..start as usize + 8].fill(0xab);
+        assert!(expected == got);
+        assert_eq!(folder.names(), ["in.npy", "out.npy", "whole.npy"]);
     }
 
     /// Killed in the middle: what is finished is not computed again, what is not is.
@@ -393,7 +485,7 @@ mod linux {
         signal("KILL", &child);
         child.wait().unwrap();
         assert_eq!(fs::read(&output).unwrap(), b"what was there");
-        let done = rows_in(&record);
+        let done = done_in("row", &record);
         assert!((1..60_000).contains(&done));
 
         // What is told to be done is left alone, and what is not is not trusted: both show in the file.
