@@ -61,7 +61,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
                         wrong.lock().unwrap().push(what);
                     }
                     if start.elapsed() > end / 10 {
-                        settled.lock().unwrap().get_or_insert_with(memory::now);
+                        settled.lock().unwrap().get_or_insert_with(|| (memory::now(), soak.pipelines()));
                     }
                 }
             });
@@ -75,9 +75,14 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     println!("{:>9} panics of dependencies, caught by the library", panics.load(Ordering::Relaxed));
     println!("{:>9} wrong answers and unexpected errors", wrong.len());
     let mib = |kib: u64| format!("{:.0} MiB", kib as f64 / 1024.0);
+    let (memory, pipelines) = settled.into_inner().unwrap().unwrap_or_default();
+    println!(
+        "{:>9} pipelines of what lives throughout, {pipelines} of them after a tenth of the time",
+        soak.pipelines()
+    );
     println!(
         "memory: {} after a tenth of the time, {} at the end, of which {} stay with contexts that timed out; {} at most",
-        settled.into_inner().unwrap().map_or("unknown".into(), mib),
+        mib(memory),
         mib(memory::now()),
         mib(soak.kept_in_all()),
         mib(memory::peak())

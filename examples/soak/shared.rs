@@ -40,6 +40,11 @@ impl Soak {
         self.counts.lock().unwrap().clone()
     }
 
+    /// Pipelines that the two contexts which live throughout have had built: one for each kind of question.
+    pub fn pipelines(&self) -> isize {
+        self.gpu.device().get_internal_counters().hal.compute_pipelines.read()
+    }
+
     /// Notes memory that stays with a context that is never closed, in KiB.
     pub fn kept(&self, kib: u64) {
         self.kept.fetch_add(kib, Ordering::Relaxed);
