@@ -142,7 +142,9 @@ impl Shown {
             let start = place(&of_window.kept, index).1;
             let mut best: Option<(usize, W)> = None;
             for class in 0..count(&of_window.normalised) {
-                let value = values[start + place(&of_window.normalised, class).1];
+                // Of a single row, which may be all there is, the classes lie one after the other.
+                let value =
+                    values[if rows == 1 { class } else { start + place(&of_window.normalised, class).1 }];
                 if value.partial_cmp(&value).is_none() {
                     seen.value = seen.value.or(Some(value.decimal().to_bits()));
                 } else if best.is_none_or(|(_, most)| value > most) {
