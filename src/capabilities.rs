@@ -19,8 +19,8 @@ pub struct Capabilities {
     /// What the start of a uniform binding must be a multiple of, in bytes.
     pub uniform_alignment: u64,
     /// Elements that one dispatch should take at most, of the logits or of the result, whichever are more: some tenth
-    /// of a second for the slowest kernels on devices of this class, so that no desktop's watchdog ends them. A single
-    /// row, or its Jacobian, is not cut for this.
+    /// of a second for the slowest kernels on devices of this class, so that no desktop's watchdog ends them. Rows,
+    /// Jacobians and slabs of columns of more are cut, which does not show in their bits.
     pub dispatch_elements: u64,
     /// Workgroups in one dimension of a grid.
     pub max_workgroups: u32,

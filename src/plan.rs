@@ -414,14 +414,17 @@ impl Plan {
         let breadth = self.breadth();
         let slab = (classes * inner).max(result.classes().saturating_mul(inner));
 
+        let in_time = capabilities.dispatch_elements.max(1);
+        let is_short = slab <= in_time || !self.is_in_chunks() && inner == 1;
+
         let mut windows = Vec::new();
-        if slab <= limit {
+        if slab <= limit && is_short {
             let by_memory = if outer == 1 { 1 } else { 1 + (limit - slab) / pitch.max(1) };
             let by_partials =
                 if self.stages.len() == 2 { partials_limit / (self.chunks * inner) } else { u64::MAX };
             let by_grid = self.slabs_of_one_grid(capabilities);
             // Windows of whole slabs do not show in the bits.
-            let by_time = (capabilities.dispatch_elements / slab.max(1)).max(1);
+            let by_time = (in_time / slab.max(1)).max(1);
             let slabs = by_memory.min(by_partials).min(by_grid).min(by_time);
             if slabs == 0 {
                 return Err(too_large("one slab of rows", slab, limit));
@@ -431,11 +434,20 @@ impl Plan {
                 let slabs = first..(first + slabs).min(outer);
                 windows.push(vec![Window { slabs, chunks: 0..self.chunks, columns: 0..inner }]);
             }
+        } else if slab <= limit && !self.is_in_chunks() {
+            let columns = (in_time / classes.max(1)).clamp(1, inner);
+            check_dispatches(outer * inner.div_ceil(columns))?;
+            for slab in 0..outer {
+                for column in (0..inner).step_by(columns as usize) {
+                    let columns = column..(column + columns).min(inner);
+                    windows.push(vec![Window { slabs: slab..slab + 1, chunks: 0..self.chunks, columns }]);
+                }
+            }
         } else if self.chunks == 0 {
             return Err(too_large("the result of one slab", slab, limit));
         } else {
             self.chunk_within(limit);
-            let chunks = (limit / (self.chunk * breadth)).clamp(1, self.chunks);
+            let chunks = (limit.min(in_time) / (self.chunk * breadth)).clamp(1, self.chunks);
             let by_partials = if self.stages.len() == 2 { partials_limit / self.chunks } else { u64::MAX };
             // The two values of a row lie as far apart as two classes of it.
             let apart = if self.job.op.output() == Output::TwoPerRow { inner } else { 0 };
@@ -499,9 +511,13 @@ impl Plan {
     /// What the lanes of a window share out among them: rows, or chunks of rows.
     fn tasks(&self, window: &Window) -> u64 {
         let count = |range: &Range<u64>| range.end - range.start;
-        let in_chunks = self.stages.len() == 2 || self.writes_pairs();
-        let chunks = if in_chunks { count(&window.chunks) } else { 1 };
+        let chunks = if self.is_in_chunks() { count(&window.chunks) } else { 1 };
         count(&window.slabs) * count(&window.columns) * chunks
+    }
+
+    /// Whether lanes share out chunks of rows, or blocks of Jacobians, rather than rows.
+    fn is_in_chunks(&self) -> bool {
+        self.stages.len() == 2 || self.writes_pairs()
     }
 
     fn writes_pairs(&self) -> bool {

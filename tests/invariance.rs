@@ -7,7 +7,7 @@ use common::device::{as_hardware, gpu};
 use common::judge::judge;
 use common::rows_of_interest::{Character, Random, transposed};
 use proptest::prelude::*;
-use wgpu_softmax::{Capabilities, Cpu, Error, Gpu, Kernel, Op, Options, Precision, Rows};
+use wgpu_softmax::{Capabilities, Cpu, Error, Gpu, Kernel, Op, Options, Precision, Request, Rows, f16};
 
 const ODD_LENGTHS: [usize; 12] = [1, 2, 3, 7, 33, 63, 257, 781, 1025, 4097, 16_385, 50_257];
 
@@ -109,10 +109,18 @@ fn with_small_bindings(gpu: &Gpu, bytes: u64) -> Gpu {
     gpu.planning_with(capabilities)
 }
 
+/// The same device with so few elements in a dispatch that rows and slabs are cut for it.
+fn with_short_dispatches(gpu: &Gpu, elements: u64) -> Gpu {
+    let mut capabilities: Capabilities = gpu.capabilities().clone();
+    capabilities.dispatch_elements = elements;
+    gpu.planning_with(capabilities)
+}
+
 #[test]
 fn windows_do_not_show_in_the_bits() {
     let Some(gpu) = gpu() else { return };
     let kibibytes = with_small_bindings(gpu, 96 << 10);
+    let short = with_short_dispatches(gpu, 3000);
     for (outer, classes, inner) in [
         (1000, 100, 1),
         (37, 5000, 1),
@@ -131,8 +139,39 @@ fn windows_do_not_show_in_the_bits() {
             let in_windows = compute(&kibibytes);
             let options = Options::default();
             judge(op, Precision::Accurate, &logits, &rows, &in_windows, &options).unwrap();
-            assert!(bits(&in_windows) == bits(&compute(gpu)), "{op} of {rows}");
+            let whole = bits(&compute(gpu));
+            assert!(bits(&in_windows) == whole, "{op} of {rows}");
+            assert!(bits(&compute(&short)) == whole, "{op} of {rows} in short dispatches");
         }
+    }
+}
+
+/// Neither with an operand, nor with two values a row, nor where two results share a word.
+#[test]
+fn short_dispatches_do_not_show_in_the_bits() {
+    let Some(gpu) = gpu() else { return };
+    let short = with_short_dispatches(gpu, 1000);
+    for shape in [[3, 5001, 1], [2, 700, 9], [1, 20_001, 3], [4, 3, 2001]] {
+        let count = shape.iter().product();
+        let values = |seed| -> Vec<f32> { Character::Normal.row(count, seed) };
+        let (logits, operand) = (values(5), values(6));
+        let half: Vec<f16> = logits.iter().map(|&logit| f16::from_f32(logit)).collect();
+        for op in [Op::LogSoftmaxVjp, Op::Jvp, Op::SignedLogSumExp] {
+            let of = |gpu: &Gpu| -> Vec<f32> {
+                let request = Request::new(op, &logits, &shape, 1);
+                let request = match op {
+                    Op::LogSoftmaxVjp => request.cotangent(&operand),
+                    Op::Jvp => request.tangent(&operand),
+                    _ => request.weights(&operand),
+                };
+                gpu.answer_blocking(&request).unwrap()
+            };
+            assert!(bits(&of(&short)) == bits(&of(gpu)), "{op} of {shape:?}");
+        }
+        let of =
+            |gpu: &Gpu| gpu.answer_blocking::<f16>(&Request::new(Op::Softmax, &half, &shape, 1)).unwrap();
+        let (some, all) = (of(&short), of(gpu));
+        assert!(some.iter().zip(&all).all(|(one, other)| one.to_bits() == other.to_bits()), "{shape:?}");
     }
 }
 

@@ -78,13 +78,19 @@ fn many_rows_and_many_windows() {
     let mut capabilities = gpu.capabilities().clone();
     capabilities.binding_bytes = 40 << 10;
     let small = gpu.planning_with(capabilities);
+    let mut capabilities = gpu.capabilities().clone();
+    capabilities.dispatch_elements = 3000;
+    let short = gpu.planning_with(capabilities);
     for (count, classes) in [(70_000, 3), (3000, 10), (50, 100), (3, 501), (1, 2000)] {
         let logits: Vec<f32> = Character::Normal.row(count * classes, 9);
         judged(on(gpu), &logits, classes);
         judged(on(&small), &logits, classes);
         for op in JACOBIANS {
             let in_windows = on(&small)(op, &logits, &[count, classes]);
-            assert!(in_windows == on(gpu)(op, &logits, &[count, classes]), "{op} {count} × {classes}");
+            let whole = on(gpu)(op, &logits, &[count, classes]);
+            assert!(in_windows == whole, "{op} {count} × {classes}");
+            let in_short = on(&short)(op, &logits, &[count, classes]);
+            assert!(in_short == whole, "{op} {count} × {classes} in short dispatches");
         }
     }
 }

@@ -123,8 +123,18 @@ fn dispatches_stay_short() {
         let most = slabs * rows.classes() * rows.inner();
         assert!(short.to_string().contains(&format!("up to {most} elements in one dispatch")), "{short}");
     }
-    // A row of more is not cut for it.
-    assert_eq!(plan(Rows::batch(3, 1 << 21).unwrap(), &capabilities).windows(), 3);
+    // Rows, Jacobians and slabs of columns of more are cut for it.
+    for (op, rows) in [
+        (Op::Softmax, Rows::batch(3, 1 << 21)),
+        (Op::LogSumExp, Rows::new(2, 3000, 1000)),
+        (Op::Jacobian, Rows::batch(3, 2048)),
+    ] {
+        let rows = rows.unwrap();
+        let plan = Plan::new(op, Dtype::F32, &rows, &Options::default(), &capabilities).unwrap();
+        let elements = rows.elements().max(rows.result(op).elements());
+        assert!(plan.windows() >= elements.div_ceil(1 << 20), "{plan}");
+        assert!(plan.windows() <= 2 * elements.div_ceil(1 << 20), "{plan}");
+    }
 }
 
 #[test]
