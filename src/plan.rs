@@ -446,7 +446,10 @@ impl Plan {
         } else if self.chunks == 0 {
             return Err(too_large("the result of one slab", slab, limit));
         } else {
-            self.chunk_within(limit);
+            // Whatever fits a binding keeps its chunks, and with them its bits.
+            if slab > limit {
+                self.chunk_within(limit);
+            }
             let chunks = (limit.min(in_time) / (self.chunk * breadth)).clamp(1, self.chunks);
             let by_partials = if self.stages.len() == 2 { partials_limit / self.chunks } else { u64::MAX };
             // The two values of a row lie as far apart as two classes of it.
@@ -454,7 +457,8 @@ impl Plan {
             if apart >= limit {
                 return Err(too_large("the result of one row", apart + 1, limit));
             }
-            let columns = inner.min(limit - apart).min(by_partials);
+            let by_time = (in_time / self.chunk).max(1);
+            let columns = inner.min(limit - apart).min(by_partials).min(by_time);
             if columns == 0 {
                 return Err(too_large(
                     "the statistics of one row",

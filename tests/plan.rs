@@ -127,6 +127,7 @@ fn dispatches_stay_short() {
     for (op, rows) in [
         (Op::Softmax, Rows::batch(3, 1 << 21)),
         (Op::LogSumExp, Rows::new(2, 3000, 1000)),
+        (Op::Softmax, Rows::new(1, 20_000, 5000)),
         (Op::Jacobian, Rows::batch(3, 2048)),
     ] {
         let rows = rows.unwrap();
@@ -134,6 +135,10 @@ fn dispatches_stay_short() {
         let elements = rows.elements().max(rows.result(op).elements());
         assert!(plan.windows() >= elements.div_ceil(1 << 20), "{plan}");
         assert!(plan.windows() <= 2 * elements.div_ceil(1 << 20), "{plan}");
+        let (_, told) =
+            plan.to_string().split_once("up to ").map(|(_, told)| ((), told.to_string())).unwrap();
+        let most: u64 = told.split(' ').next().unwrap().parse().unwrap();
+        assert!(most <= 1 << 20, "{plan}");
     }
 }
 

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     /// Logits of many magnitudes, with a −∞ here and there.
-    fn logits<T: Real>(count: usize) -> Vec<T> {
+    pub(super) fn logits<T: Real>(count: usize) -> Vec<T> {
         let mut state = 1u64;
         let mut next = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -82,7 +82,7 @@ impl<T: Real> RowInPieces<T> {
 
     /// Takes the logits that follow those of the piece before.
     pub fn measure(&mut self, piece: &[T]) {
-        self.classes += piece.len();
+        self.classes = self.classes.saturating_add(piece.len());
         let mut piece = piece;
         if !self.begun.is_empty() {
             let (next, rest) = piece.split_at(piece.len().min(STRETCH - self.begun.len()));
@@ -157,17 +157,9 @@ impl<T: Real> MeasuredRow<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::logits;
     use super::*;
     use crate::{Cpu, FullyMasked};
-
-    fn logits(classes: usize, seed: u64) -> Vec<f32> {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1u64 << 24) as f32
-        };
-        (0..classes).map(|_| if next() < 0.02 { f32::NEG_INFINITY } else { 60.0 * (next() - 0.5) }).collect()
-    }
 
     /// The whole row in one call, and cut into pieces of so many logits for measuring and for the results.
     fn is_the_same(logits: &[f32], [measured, finished]: [usize; 2], options: &Options) {
@@ -198,7 +190,7 @@ mod tests {
     fn the_same_bits_wherever_it_is_cut() {
         let options = Options::default();
         for classes in [1, 2, 16, 63, 64, 65, 300, 4095, 4096, 4097, 9000, 70_001, 200_003] {
-            let logits = logits(classes, classes as u64);
+            let logits = logits(classes);
             for pieces in [[classes; 2], [1000, 4096], [4096, 1777], [70_000, 5]] {
                 is_the_same(&logits, pieces, &options);
             }
@@ -213,7 +205,7 @@ mod tests {
             is_the_same(&nothing, [3000, 2999], &options);
             for special in [f32::NAN, f32::INFINITY, 3e38, -3e38, 50_000.0] {
                 for place in [0, 5000, 9999] {
-                    let mut logits = logits(10_000, 7);
+                    let mut logits = logits(10_000);
                     logits[place] = special;
                     is_the_same(&logits, [3000, 2999], &options);
                     // The first stretches hold nothing.

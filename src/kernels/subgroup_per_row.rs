@@ -5,8 +5,8 @@
 //!   quads l, l + L, … of four neighbouring classes, one each for the shortest rows.
 //! * Reads every logit, and every element beside it (cotangent, tangent, weight, target probability), once where
 //!   a lane holds at most [`MOST_HELD`](super::MOST_HELD) of them, twice as many on a software adapter without masks,
-//!   otherwise once per pass; every element of a mask once for each time its logit is read. Writes each result once; a loss leaves 4 bytes a row for each of its
-//!   values.
+//!   otherwise once per pass; every element of a mask once for each time its logit is read. Writes each result once; a
+//!   loss leaves 4 bytes a row for each of its values.
 //! * Bytes for an f32 row of K: 8·K for softmax, 4·K + 4 for log-sum-exp and for a loss, 12·K for products with
 //!   a Jacobian, 8·K + 4 for a loss with its gradient; half as many for 16-bit elements, of which a result's
 //!   logits are read a second time, from the cache, by the lane that stores its word, where quads do not lie at

@@ -2,7 +2,8 @@
 //!
 //! [`windows`] cuts the rows so that a window and its computation fit the memory, [`inputs`] opens and reads what comes
 //! beside the logits, [`loss`] asks the library for a cross-entropy, [`pieces`] computes rows that do not fit,
-//! [`outputs`] writes, and [`resume`] knows how far an earlier run has come. Everything that can be known to fail does so before the elements are read.
+//! [`outputs`] writes, and [`resume`] knows how far an earlier run has come. Everything that can be known to fail does so
+//! before the elements are read.
 //!
 //! There is no other path for arrays that fit: they are one window.
 
