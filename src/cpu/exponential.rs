@@ -26,10 +26,9 @@ pub(super) struct Anchors<V> {
     /// Whether an anchor is so large that it is subtracted first; that anchor, and 0 in the lanes of all others.
     far: bool,
     origins: V,
-    /// m, and s.
-    sixteenths: V,
+    /// s.
     remainders: V,
-    /// What leaves n − m in the low bits of a sum, in sixteenths.
+    /// What leaves n − m in the low bits of a sum with n, in sixteenths: taken from the sum, it leaves n.
     round: V,
 }
 
@@ -50,7 +49,7 @@ impl<V: Vector> Anchors<V> {
         let round = maxima.constant(V::Number::ROUND_TO_SIXTEENTHS);
         let sixteenths = relative.times_plus(maxima.constant(V::Number::LOG2_E), round).minus(round);
         let remainders = Self::remainders(relative, sixteenths);
-        Anchors { numbers, far, origins, sixteenths, remainders, round: round.minus(sixteenths) }
+        Anchors { numbers, far, origins, remainders, round: round.minus(sixteenths) }
     }
 
     /// Those of the lanes that each place names.
@@ -60,7 +59,6 @@ impl<V: Vector> Anchors<V> {
             numbers: self.numbers.permuted(places),
             far: self.far,
             origins: if self.far { self.origins.permuted(places) } else { self.origins },
-            sixteenths: self.sixteenths.permuted(places),
             remainders: self.remainders.permuted(places),
             round: self.round.permuted(places),
         }
@@ -78,7 +76,7 @@ impl<V: Vector> Anchors<V> {
     /// x = −∞; NaN for a NaN. No step depends on the instruction set but for whether products and sums are fused.
     #[inline(always)]
     pub(super) fn exponentials(&self, x: V) -> V {
-        self.exponential(x, &V::Number::POWERS, V::Number::LEAST_EXPONENT)
+        self.exponential(x, &V::Number::POWERS, V::Number::LEAST_POWER)
     }
 
     /// exp(x − anchor) / [`UNLIFT`](Real::UNLIFT): the same, moved up the range of the type.
@@ -87,7 +85,7 @@ impl<V: Vector> Anchors<V> {
     /// logarithm of (1 + their sum). What sums for logarithms are made of must therefore reach further down.
     #[inline(always)]
     pub(super) fn lifted_exponentials(&self, x: V) -> V {
-        self.exponential(x, &V::Number::LIFTED_POWERS, V::Number::LEAST_LIFTED_EXPONENT)
+        self.exponential(x, &V::Number::LIFTED_POWERS, V::Number::LEAST_LIFTED_POWER)
     }
 
     #[inline(always)]
@@ -95,12 +93,11 @@ impl<V: Vector> Anchors<V> {
         // Constant along a row, so that no one waits for the answer.
         let x = if self.far { x.minus(self.origins) } else { x };
         let rounded = x.times_plus(x.constant(V::Number::LOG2_E), self.round);
-        let exponent = rounded.minus(x.constant(V::Number::ROUND_TO_SIXTEENTHS));
-        let r = Self::remainders(x, exponent.plus(self.sixteenths)).minus(self.remainders);
-        let power = rounded.power_of_two(exponent, powers);
+        let r = Self::remainders(x, rounded.minus(self.round)).minus(self.remainders);
+        let power = rounded.power_of_two(powers);
         let less_one = V::Number::exponential_curvature(r).times(r).times_plus(r, r);
         // What has vanished is replaced, whatever became of it: from −∞, the remainder is NaN.
-        less_one.times_plus(power, power).zero_where_less(exponent, x.constant(least))
+        less_one.times_plus(power, power).zero_where_less(rounded, x.constant(least))
     }
 
     /// What x has beyond so many sixteenths of powers of two: the product with the high part is exact, and so is

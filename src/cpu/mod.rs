@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     compute_rows ─► row      a long contiguous row: lanes along the row, stretches over threads
-//!                 ├─► short    contiguous rows of few chunks: several at once (segments, quartets)
+//!                 ├─► short    contiguous rows of few chunks: several at once (segments, few_rows)
 //!                 ├─► columns  strided rows: a row per lane
 //!                 └─► jacobian (asks for probabilities, and makes pairs of them)
 //!                        │
@@ -35,12 +35,12 @@ mod blocks;
 mod columns;
 mod compensated;
 mod exponential;
+mod few_rows;
 mod instruction_set;
 mod jacobian;
 mod lanes;
 mod loss;
 mod products;
-mod quartets;
 mod real;
 mod request;
 mod row;

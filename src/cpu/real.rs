@@ -44,14 +44,15 @@ pub trait Real:
     /// 1.5 units of the first number whose last digit is a sixteenth: added to a small x, it leaves round(16·x) in the
     /// low bits of the sum. Even, so that ties are the same for all that is added to it.
     const ROUND_TO_SIXTEENTHS: Self;
-    /// 2^(j/16).
+    /// 2^(j/16), less j in the bits that a number of sixteenths is shifted to for its power: added to it there, each
+    /// gives the power of two that it counts.
     const POWERS: [Self; 16];
-    /// Those, times 2^LIFT.
+    /// Those, of powers times 2^LIFT.
     const LIFTED_POWERS: [Self; 16];
-    /// The least exponent of two that makes a normal number of a power.
-    const LEAST_EXPONENT: Self;
-    /// The least that makes one of a lifted power.
-    const LEAST_LIFTED_EXPONENT: Self;
+    /// The least exponent of two that makes a normal number of a power, and the least that makes one of a lifted power; each
+    /// with [`ROUND_TO_SIXTEENTHS`](Real::ROUND_TO_SIXTEENTHS) added.
+    const LEAST_POWER: Self;
+    const LEAST_LIFTED_POWER: Self;
     /// 2^−LIFT. LIFT leaves enough of the range above that a block of lifted terms cannot overflow, and adds
     /// so much below that what still vanishes is nothing, however many terms there are.
     const UNLIFT: f64;
@@ -109,7 +110,7 @@ const fn powers_of_f32(scale: f32) -> [f32; 16] {
     let mut powers = [scale; 16];
     let mut j = 0;
     while j < 16 {
-        powers[j] *= SIXTEENTHS[j] as f32;
+        powers[j] = f32::from_bits((scale * SIXTEENTHS[j] as f32).to_bits() - ((j as u32) << 19));
         j += 1;
     }
     powers
@@ -119,7 +120,7 @@ const fn powers_of_f64(scale: f64) -> [f64; 16] {
     let mut powers = [scale; 16];
     let mut j = 0;
     while j < 16 {
-        powers[j] *= SIXTEENTHS[j];
+        powers[j] = f64::from_bits((scale * SIXTEENTHS[j]).to_bits() - ((j as u64) << 48));
         j += 1;
     }
     powers
@@ -147,8 +148,8 @@ impl Real for f32 {
     const ROUND_TO_SIXTEENTHS: Self = 786_432.0;
     const POWERS: [Self; 16] = powers_of_f32(1.0);
     const LIFTED_POWERS: [Self; 16] = powers_of_f32((1u128 << 100) as f32);
-    const LEAST_EXPONENT: Self = -126.0;
-    const LEAST_LIFTED_EXPONENT: Self = -226.0;
+    const LEAST_POWER: Self = Self::ROUND_TO_SIXTEENTHS - 126.0;
+    const LEAST_LIFTED_POWER: Self = Self::ROUND_TO_SIXTEENTHS - 226.0;
     const LOG2_E: Self = std::f32::consts::LOG2_E;
     const MINUS_LN_2_HIGH: Self = -1_419.0 / 2_048.0;
     const MINUS_LN_2_LOW: Self = -2.760_868_1e-4;
@@ -222,8 +223,8 @@ impl Real for f64 {
     const ROUND_TO_SIXTEENTHS: Self = 422_212_465_065_984.0;
     const POWERS: [Self; 16] = powers_of_f64(1.0);
     const LIFTED_POWERS: [Self; 16] = powers_of_f64(f64::from_bits((1023 + 900) << 52));
-    const LEAST_EXPONENT: Self = -1_022.0;
-    const LEAST_LIFTED_EXPONENT: Self = -1_922.0;
+    const LEAST_POWER: Self = Self::ROUND_TO_SIXTEENTHS - 1_022.0;
+    const LEAST_LIFTED_POWER: Self = Self::ROUND_TO_SIXTEENTHS - 1_922.0;
     const LOG2_E: Self = std::f64::consts::LOG2_E;
     const MINUS_LN_2_HIGH: Self = -2_977_044_471.0 / 4_294_967_296.0;
     const MINUS_LN_2_LOW: Self = -1.908_214_929_270_587_7e-10;

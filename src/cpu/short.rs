@@ -1,23 +1,23 @@
 //! Short rows, of one block at most, next to each other: a few of them at once.
 //!
-//! How a few rows lie in the lanes is a [`Bundle`]'s affair: several in one chunk (`segments.rs`), or four of one to
-//! four chunks each (`quartets.rs`). The maximum and the sum of a row meet in the lanes that it has in one chunk for
-//! all rows of the bundle, in the order that `lanes.rs` lays down, so that what is done once for each row is done for
-//! all of them together.
+//! How a few rows lie in the lanes is a [`Bundle`]'s affair: several in one chunk (`segments.rs`), or two or four
+//! of up to four chunks each (`few_rows.rs`). The maximum and the sum of a row meet in the lanes that it has in one chunk
+//! for all rows of the bundle, in the order that `lanes.rs` lays down, so that what is done once for each row is done
+//! for all of them together.
 
 use crate::{FullyMasked, Op, Options};
 
 use super::exponential::Anchors;
+use super::few_rows::FewRows;
 use super::instruction_set::{InstructionSet, Machine, Task};
 use super::lanes::{AHEAD, BLOCK, LANES, Lanes, chunk_of};
-use super::quartets::Quartets;
 use super::real::Real;
 use super::segments::Segments;
 use super::statistics::{MeasuredRows, ROWS_AT_ONCE, Take, log_probabilities};
 use super::threads;
 use super::vectors::Vector;
 
-/// The most classes of a row that is short. Of a wider type than f32, four rows of several chunks are more than the
+/// The most classes of a row that is short. Of a wider type than f32, several rows of several chunks are more than the
 /// registers hold.
 pub(super) const fn longest<T>() -> usize {
     if size_of::<T>() == size_of::<f32>() { BLOCK * LANES } else { LANES }
@@ -105,13 +105,14 @@ fn with_bundle<T: Real>(classes: usize, done: impl WithBundle) {
     if const { longest::<T>() == LANES } {
         return done.run(&Segments::new(classes));
     }
-    // From where a chunk has but one row, what is done once for each is worth sharing.
+    // From where a chunk has but one row, what is done once for each is worth sharing. Four rows of more than two chunks
+    // leave no registers to compute in.
     match classes.div_ceil(LANES) {
         1 if classes <= LANES / 2 => done.run(&Segments::new(classes)),
-        1 => done.run(&Quartets::<1>::new(classes)),
-        2 => done.run(&Quartets::<2>::new(classes)),
-        3 => done.run(&Quartets::<3>::new(classes)),
-        _ => done.run(&Quartets::<4>::new(classes)),
+        1 => done.run(&FewRows::<4, 1>::new(classes)),
+        2 => done.run(&FewRows::<4, 2>::new(classes)),
+        3 => done.run(&FewRows::<2, 3>::new(classes)),
+        _ => done.run(&FewRows::<2, 4>::new(classes)),
     }
 }
 

@@ -34,15 +34,14 @@ vector_of_registers! {
     };
     lanes_at_least(a, b) => _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a, b));
     lanes_of_nan(a) => _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a));
-    power_of_two(a, _n, table) => {
+    power_of_two(a, table) => {
         let bits = _mm256_castps_si256(a);
         let from_lower = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.as_ptr()), bits);
         let from_upper = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table[8..].as_ptr()), bits);
-        // The bit that counts eight is brought to where the blend looks, and those above it to the exponent.
+        // The bit that counts eight is brought to where the blend looks.
         let eight = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(bits));
         let entry = _mm256_castps_si256(_mm256_blendv_ps(from_lower, from_upper, eight));
-        let exponent = _mm256_and_si256(_mm256_slli_epi32::<19>(bits), _mm256_set1_epi32(-1 << 23));
-        _mm256_castsi256_ps(_mm256_add_epi32(entry, exponent))
+        _mm256_castsi256_ps(_mm256_add_epi32(entry, _mm256_slli_epi32::<19>(bits)))
     };
 
     type Sums = [__m256d; 4];
@@ -146,11 +145,10 @@ vector_of_registers! {
     };
     lanes_at_least(a, b) => _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_GE_OQ>(a, b));
     lanes_of_nan(a) => _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_UNORD_Q>(a, a));
-    power_of_two(a, _n, table) => {
+    power_of_two(a, table) => {
         let bits = _mm256_castpd_si256(a);
         let entry = _mm256_i64gather_pd::<8>(table.as_ptr(), _mm256_and_si256(bits, _mm256_set1_epi64x(15)));
-        let exponent = _mm256_and_si256(_mm256_slli_epi64::<48>(bits), _mm256_set1_epi64x(-1 << 52));
-        _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(entry), exponent))
+        _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(entry), _mm256_slli_epi64::<48>(bits)))
     };
 
     compensated_sums!(Avx2);

@@ -30,10 +30,11 @@ vector_of_registers! {
     kept_in(a, lanes, b) => _mm512_mask_mov_ps(b, lanes, a);
     lanes_at_least(a, b) => _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b);
     lanes_of_nan(a) => _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
-    power_of_two(a, n, table) => _mm512_scalef_ps(
-        _mm512_permutexvar_ps(_mm512_castps_si512(a), _mm512_loadu_ps(table.as_ptr())),
-        n,
-    );
+    power_of_two(a, table) => {
+        let bits = _mm512_castps_si512(a);
+        let entry = _mm512_permutexvar_epi32(bits, _mm512_loadu_epi32(table.as_ptr().cast()));
+        _mm512_castsi512_ps(_mm512_add_epi32(entry, _mm512_slli_epi32::<19>(bits)))
+    };
 
     type Sums = [__m512d; 2];
 
@@ -124,9 +125,11 @@ vector_of_registers! {
     kept_in(a, lanes, b) => _mm512_mask_mov_pd(b, lanes as u8, a);
     lanes_at_least(a, b) => _mm512_cmp_pd_mask::<_CMP_GE_OQ>(a, b);
     lanes_of_nan(a) => _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(a, a);
-    power_of_two(a, n, table) => {
-        let (lower, upper) = (_mm512_loadu_pd(table.as_ptr()), _mm512_loadu_pd(table[8..].as_ptr()));
-        _mm512_scalef_pd(_mm512_permutex2var_pd(lower, _mm512_castpd_si512(a), upper), n)
+    power_of_two(a, table) => {
+        let (lower, upper) = (_mm512_loadu_epi64(table.as_ptr().cast()), _mm512_loadu_epi64(table[8..].as_ptr().cast()));
+        let bits = _mm512_castpd_si512(a);
+        let entry = _mm512_permutex2var_epi64(lower, bits, upper);
+        _mm512_castsi512_pd(_mm512_add_epi64(entry, _mm512_slli_epi64::<48>(bits)))
     };
 
     compensated_sums!(Avx512);

@@ -13,7 +13,7 @@ macro_rules! vector_of_wide {
     (
         $(#[$about:meta])*
         $name:ident([$register:ident; $registers:literal], $lanes:literal lanes of $number:ty);
-        bits($lane_bits:ty), exponent above $exponent:literal;
+        bits($lane_bits:ty), sixteenths shifted by $shift:literal;
         $($special:item)*
     ) => {
         vector_of_registers! {
@@ -41,12 +41,12 @@ macro_rules! vector_of_wide {
             };
             lanes_at_least(a, b) => a.simd_ge(b).to_bitmask();
             lanes_of_nan(a) => a.is_nan().to_bitmask();
-            power_of_two(a, _n, table) => {
+            power_of_two(a, table) => {
                 let mut powers = [0.0; $lanes];
                 for (power, rounded) in powers.iter_mut().zip(a.as_array()) {
                     let bits = rounded.to_bits();
                     let entry = table[(bits & 15) as usize].to_bits();
-                    *power = <$number>::from_bits(entry.wrapping_add(bits >> 4 << $exponent));
+                    *power = <$number>::from_bits(entry.wrapping_add(bits << $shift));
                 }
                 $register::new(powers)
             };
@@ -58,7 +58,7 @@ macro_rules! vector_of_wide {
 vector_of_wide! {
     /// Sixteen f32. SAFETY of all that is below: nothing about it is unsafe.
     F32x16([f32x16; 1], 16 lanes of f32);
-    bits(u32), exponent above 23;
+    bits(u32), sixteenths shifted by 19;
 
     type Sums = [f64; LANES];
 
@@ -92,7 +92,7 @@ vector_of_wide! {
 vector_of_wide! {
     /// Sixteen f64. SAFETY of all that is below: nothing about it is unsafe.
     F64x16([f64x8; 2], 8 lanes of f64);
-    bits(u64), exponent above 52;
+    bits(u64), sixteenths shifted by 48;
 
     compensated_sums!(Baseline);
     permuted_in_memory!();

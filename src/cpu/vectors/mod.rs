@@ -69,10 +69,9 @@ pub trait Vector: Copy {
     /// The other where that is greater, otherwise self: of two that are equal, or where either is NaN, self.
     fn larger(self, other: Self) -> Self;
 
-    /// The entry that the lowest four bits of self count out, times two to the power of the exponent rounded down: of
-    /// an exponent that leaves it a normal number, and that is the sum of self and a multiple of sixteen of its units.
-    /// From anything else it makes some number.
-    fn power_of_two(self, exponent: Self, table: &[Self::Number; 16]) -> Self;
+    /// The power of two of the sixteenths that self counts in its lowest bits, from a table such as
+    /// [`POWERS`](Real::POWERS), if it is a normal number; from anything else it makes some number.
+    fn power_of_two(self, table: &[Self::Number; 16]) -> Self;
 
     /// 0 where x is less than the bound, otherwise self.
     fn zero_where_less(self, x: Self, bound: Self) -> Self;
@@ -223,7 +222,7 @@ mod tests {
                 let exponents = M::F32::load(machine, &exponents);
                 let round = x.constant(f32::ROUND_TO_SIXTEENTHS);
                 let mut powers = [0.0; LANES];
-                exponents.plus(round).power_of_two(exponents, &f32::POWERS).store(&mut powers);
+                exponents.plus(round).power_of_two(&f32::POWERS).store(&mut powers);
                 bits.extend(powers.map(|power| u64::from(power.to_bits())));
                 let mut sums = M::F32::no_sums(machine);
                 let mut others = M::F32::no_sums(machine);

@@ -21,7 +21,7 @@ macro_rules! vector_of_registers {
         kept_in($kept_a:ident, $kept_lanes:ident, $kept_b:ident) => $kept:expr;
         lanes_at_least($bound_a:ident, $bound_b:ident) => $bound:expr;
         lanes_of_nan($nan:ident) => $nans:expr;
-        power_of_two($rounded:ident, $exponent:ident, $table:ident) => $power:expr;
+        power_of_two($rounded:ident, $table:ident) => $power:expr;
         $($special:item)*
     ) => {
         $(#[$about])*
@@ -76,9 +76,9 @@ macro_rules! vector_of_registers {
             }
 
             #[inline(always)]
-            fn power_of_two(mut self, exponent: Self, $table: &[$number; 16]) -> Self {
+            fn power_of_two(mut self, $table: &[$number; 16]) -> Self {
                 for register in 0..$registers {
-                    let ($rounded, $exponent) = (self.0[register], exponent.0[register]);
+                    let $rounded = self.0[register];
                     // SAFETY: as the type says.
                     self.0[register] = unsafe { $power };
                 }
