@@ -161,7 +161,12 @@ impl Shader {
         parts.extend([part!("shared/special_values.wgsl"), part!("shared/shifted.wgsl")]);
         if self.entry.role != Role::Check {
             parts.extend([
-                self.quads_as(part!("shared/quads_whole.wgsl"), part!("shared/quads_of_words.wgsl"))
+                self.quads_as(part!("shared/quads_whole.wgsl"), part!("shared/quads_of_words.wgsl")),
+                match self.geometry.meeting {
+                    Meeting::Tile => part!("shared/classes_spread.wgsl"),
+                    Meeting::AloneAsInTile => part!("shared/classes_spread_alone.wgsl"),
+                    _ => part!("shared/classes_side_by_side.wgsl"),
+                },
             ]);
         }
         parts.extend(self.logits());
@@ -344,7 +349,7 @@ impl Shader {
             None => part!("shared/row_streamed.wgsl"),
         });
         match self.geometry.meeting {
-            Meeting::Alone => parts.extend([
+            Meeting::Alone | Meeting::AloneAsInTile => parts.extend([
                 part!("shared/column_statistics.wgsl"),
                 match self.geometry.held {
                     Some(_) => part!("shared/column_held.wgsl"),
@@ -353,6 +358,9 @@ impl Shader {
             ]),
             Meeting::Subgroup => parts.push(part!("shared/reduce_subgroup.wgsl")),
             Meeting::Workgroup => parts.push(part!("shared/reduce_workgroup.wgsl")),
+            Meeting::Tile => {
+                parts.extend([part!("shared/tile.wgsl"), part!("shared/reduce_tile.wgsl")]);
+            }
             Meeting::WorkgroupBySubgroups { .. } => {
                 parts.push(part!("shared/reduce_workgroup_by_subgroups.wgsl"));
             }
@@ -360,8 +368,11 @@ impl Shader {
         if self.shuffles() {
             parts.push(part!("shared/shuffled_sums.wgsl"));
         }
-        if self.geometry.meeting != Meeting::Alone {
+        if !self.geometry.meeting.is_alone() {
             parts.push(part!("shared/row_statistics.wgsl"));
+            if self.entry.role == Role::Write {
+                parts.push(part!("shared/joined_partials.wgsl"));
+            }
         }
         if self.entry.role != Role::Whole {
             parts.push(part!("shared/partial_statistics.wgsl"));
@@ -408,6 +419,9 @@ impl Shader {
             Output::PerElement if self.dtypes.result.bytes() == 2 && !self.quads => {
                 parts.push(part!("shared/output_per_element_shared_words.wgsl"));
             }
+            Output::PerElement if self.stores_side_by_side() && self.geometry.meeting == Meeting::Tile => {
+                parts.push(part!("shared/finished.wgsl"));
+            }
             Output::PerElement if self.stores_side_by_side() => parts.extend([
                 part!("shared/finished.wgsl"),
                 part!("shared/output_per_element_side_by_side.wgsl"),
@@ -424,6 +438,12 @@ impl Shader {
                 self.quads_as(part!("shared/pairs_in_quads.wgsl"), part!("shared/pairs_in_words.wgsl")),
             ),
         }
+        if self.geometry.meeting == Meeting::Tile {
+            parts.push(match self.stores_side_by_side() {
+                true => part!("shared/tile_side_by_side.wgsl"),
+                false => part!("shared/tile_by_its_lanes.wgsl"),
+            });
+        }
         if self.entry.name == subgroup_per_row::ENTRY.name {
             parts.push(match self.stores_side_by_side() {
                 true => part!("shared/rows_side_by_side.wgsl"),
@@ -437,7 +457,7 @@ impl Shader {
     /// word is two results, nor over logits.
     fn stores_side_by_side(&self) -> bool {
         let words = self.dtypes.result.bytes() == 4 && self.op.output() == Output::PerElement;
-        let meet = self.entry.role != Role::Statistics && self.geometry.meeting != Meeting::Alone;
+        let meet = self.entry.role != Role::Statistics && !self.geometry.meeting.is_alone();
         self.side_by_side && words && meet && !self.quads && !self.in_place
     }
 
@@ -499,7 +519,8 @@ impl Shader {
             (self.quads, Some("quads".to_string())),
             (self.stores_side_by_side(), Some("side_by_side".to_string())),
             (true, held.map(|held| format!("held_{held}"))),
-            (matches!(self.geometry.meeting, Meeting::Workgroup), Some("workgroup_memory".to_string())),
+            (self.geometry.meeting == Meeting::Workgroup, Some("workgroup_memory".to_string())),
+            (self.geometry.meeting == Meeting::AloneAsInTile, Some("as_in_tile".to_string())),
             (
                 self.geometry.meeting == Meeting::Subgroup && self.entry.name != subgroup_per_row::ENTRY.name,
                 Some("subgroup_shuffles".to_string()),
@@ -597,8 +618,8 @@ fn every_shader() -> Vec<Shader> {
             // stands for all.
             let stands_for_all = matches!(
                 (geometry.held, geometry.meeting),
-                (Some(2), Meeting::Subgroup | Meeting::Workgroup)
-                    | (None, Meeting::Alone | Meeting::WorkgroupBySubgroups { .. })
+                (Some(2), Meeting::Subgroup | Meeting::Workgroup | Meeting::Tile)
+                    | (None, Meeting::Alone | Meeting::Tile | Meeting::WorkgroupBySubgroups { .. })
             );
             let weighted = Sums::of(op) == Sums::Weighted;
             match stands_for_all {

@@ -26,6 +26,8 @@ pub struct Capabilities {
     pub max_workgroups: u32,
     /// Invocations in a workgroup.
     pub max_invocations: u32,
+    /// Bytes of memory that the invocations of a workgroup may share.
+    pub workgroup_bytes: u64,
     /// Storage buffers that one shader may have.
     pub storage_buffers: u32,
     /// Lanes of the smallest subgroup, where there are subgroup operations.
@@ -89,6 +91,7 @@ impl Capabilities {
             max_invocations: limits
                 .max_compute_invocations_per_workgroup
                 .min(limits.max_compute_workgroup_size_x),
+            workgroup_bytes: u64::from(limits.max_compute_workgroup_storage_size),
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
             subgroup_lanes: subgroup_lanes.filter(|lanes| lanes.is_power_of_two()),
             subgroups_lie: false,

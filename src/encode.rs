@@ -418,7 +418,8 @@ impl Gpu {
             geometry: stage.geometry,
             in_place,
             quads: false,
-            side_by_side: !self.capabilities().software,
+            side_by_side: !self.capabilities().software
+                && stage.geometry.stores_in_fragments(job.rows.inner()),
             adjusted: job.adjusted(),
             class_weights: job.class_weights,
             row_values: job.row_values,

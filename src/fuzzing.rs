@@ -40,9 +40,7 @@ pub fn planner(bytes: &[u8]) {
     let mut numbers = Numbers(bytes);
     let op = numbers.one_of(&[&Op::ALL[..], &[Op::CrossEntropy, Op::CrossEntropyGradient]].concat());
     let dtype = numbers.one_of(&[Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::F64]);
-    let kernels =
-        [Kernel::SubgroupPerRow, Kernel::WorkgroupPerRow, Kernel::SplitRow, Kernel::LanePerColumn].map(Some);
-    let kernel = numbers.one_of(&[&[None; 4][..], &kernels].concat());
+    let kernel = numbers.one_of(&[&[None; 5][..], &Kernel::ROW_WISE.map(Some)].concat());
     let [outer, classes, inner] = [numbers.next(), numbers.next(), numbers.next()];
     let [padding, offset] = [numbers.next(), numbers.next()];
     let mut capabilities =
@@ -53,6 +51,7 @@ pub fn planner(bytes: &[u8]) {
     capabilities.binding_alignment = numbers.one_of(&[16, 32, 64, 256]);
     capabilities.max_workgroups = numbers.one_of(&[1, 2, 8, 255, 65_535, u32::MAX]);
     capabilities.max_invocations = numbers.one_of(&[1, 16, 128, 256, 1024]);
+    capabilities.workgroup_bytes = numbers.one_of(&[16 << 10, 0, 1 << 10, 32 << 10]);
     capabilities.storage_buffers = numbers.one_of(&[1, 4, 8, 16]);
     capabilities.dispatch_elements = numbers.next();
 

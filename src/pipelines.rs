@@ -172,12 +172,12 @@ impl Pipeline {
         // SAFETY: the text is made of this crate's own parts alone, and of them holds:
         // Indices. Whoever binds buffers to this pipeline has asked `reach::check` whether the dispatch stays
         // within them. Arrays of workgroup memory and of lanes have a length that is an override or a constant,
-        // which is also what their loops count to.
+        // which is also what their loops count to; a column's lanes sit where its tile has room for all of them.
         // Loops. Each counts with a fixed step that is not 0 (lanes of a workgroup, chunks, a constant), or
         // halves or doubles a distance, towards a bound that stays: a length of the plan's, below 2³² by more
         // than a step.
-        // Divisors. They are overrides, and numbers of a plan, which keeps them above 0 (`Plan::of`). None is
-        // signed.
+        // Divisors. They are overrides, numbers of a plan, which keeps them above 0 (`Plan::of`), and what fits into
+        // a tile, at least one column of one slab. None is signed.
         // Each context of `Capabilities::checked_shaders` keeps all the checks, and a test holds the bits of the
         // two kinds against each other.
         let module = unsafe { device.create_shader_module_trusted(text, checks) };

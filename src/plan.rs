@@ -12,8 +12,9 @@ use std::ops::Range;
 use crate::assemble::{Adjusted, Dtypes, Sums};
 use crate::inputs::kind;
 use crate::kernels::{
-    Entry, Geometry, Kernel, QUAD, jacobian, lane_per_column, split_column_statistics, split_column_write,
-    split_row_statistics, split_row_write, subgroup_per_row, workgroup_per_row,
+    Entry, Geometry, Kernel, MOST_HELD, QUAD, jacobian, lane_per_column, split_column_statistics,
+    split_column_write, split_row_statistics, split_row_write, split_tile_statistics, split_tile_write,
+    subgroup_per_row, tile_of_columns, workgroup_per_row,
 };
 use crate::request::check_given;
 use crate::rows::checked_product;
@@ -311,7 +312,8 @@ impl Plan {
             stages,
             dispatches: Vec::new(),
             partial_bytes: 0,
-            quads: job.consists_of_quads(),
+            // The classes of a quad are no neighbours in a tile.
+            quads: job.consists_of_quads() && kernel != Kernel::TileOfColumns,
             kernel,
             why,
             tuned,
@@ -505,18 +507,17 @@ impl Plan {
     /// Slabs that the largest grid of this device serves.
     fn slabs_of_one_grid(&self, capabilities: &Capabilities) -> u64 {
         let groups = u64::from(capabilities.max_workgroups).pow(2);
-        let one = Window { slabs: 0..1, chunks: 0..self.chunks, columns: 0..self.job.rows.inner() };
+        let inner = self.job.rows.inner();
         // Lanes are counted in 32 bits.
-        let most = (1u64 << 31) / (self.chunks.max(1) * self.job.rows.inner());
-        let slabs = |stage: &Stage| groups * stage.geometry.rows_at_once() / self.tasks(&one);
+        let most = (1u64 << 31) / (self.chunks.max(1) * inner);
+        let chunks = self.chunks_shared_out(0..self.chunks);
+        let slabs = |stage: &Stage| stage.geometry.slabs_of(groups, inner, chunks);
         self.stages.iter().map(slabs).fold(most, u64::min)
     }
 
-    /// What the lanes of a window share out among them: rows, or chunks of rows.
-    fn tasks(&self, window: &Window) -> u64 {
-        let count = |range: &Range<u64>| range.end - range.start;
-        let chunks = if self.is_in_chunks() { count(&window.chunks) } else { 1 };
-        count(&window.slabs) * count(&window.columns) * chunks
+    /// How many chunks of each row of a window the lanes share out among them.
+    fn chunks_shared_out(&self, chunks: Range<u64>) -> u64 {
+        if self.is_in_chunks() { chunks.end - chunks.start } else { 1 }
     }
 
     /// Whether lanes share out chunks of rows, or blocks of Jacobians, rather than rows.
@@ -558,7 +559,10 @@ impl Plan {
         writes: bool,
         capabilities: &Capabilities,
     ) -> Result<Dispatch> {
-        let groups = self.tasks(window).div_ceil(self.stages[stage].geometry.rows_at_once());
+        let slabs = window.slabs.end - window.slabs.start;
+        let columns = window.columns.end - window.columns.start;
+        let chunks = self.chunks_shared_out(window.chunks.clone());
+        let groups = self.stages[stage].geometry.workgroups(slabs, columns, chunks);
         let most = u64::from(capabilities.max_workgroups);
         let width = groups.min(most);
         let height = groups.div_ceil(width);
@@ -566,8 +570,6 @@ impl Plan {
             return Err(too_large("the grid of one window", groups, most * most));
         }
 
-        let slabs = window.slabs.end - window.slabs.start;
-        let columns = window.columns.end - window.columns.start;
         let one_slab = slabs == 1;
         let first_class = window.chunks.start * self.chunk;
         let classes =
@@ -751,12 +753,16 @@ fn choose(job: &Job, capabilities: &Capabilities) -> (Kernel, String) {
         );
     }
     if rows.inner() > 1 {
+        let inner = rows.inner();
+        let held_alone = classes <= MOST_HELD && inner >= tile_of_columns::WIDE;
+        if !held_alone && tile_of_columns::serves(classes, capabilities) {
+            return choose_among_tiles(classes, inner);
+        }
         if classes <= lane_per_column::LONGEST {
             return (
                 Kernel::LanePerColumn,
                 format!(
-                    "the axis is not the last (inner = {}), so neighbouring lanes walk neighbouring rows",
-                    rows.inner()
+                    "the axis is not the last (inner = {inner}), so neighbouring lanes walk neighbouring rows"
                 ),
             );
         }
@@ -803,6 +809,28 @@ fn choose(job: &Job, capabilities: &Capabilities) -> (Kernel, String) {
             ),
         )
     }
+}
+
+/// The kernel for an axis that is not the last, where its columns share workgroups.
+fn choose_among_tiles(classes: u64, inner: u64) -> (Kernel, String) {
+    let longest = tile_of_columns::LONGEST;
+    if classes > longest {
+        return (
+            Kernel::SplitRow,
+            format!(
+                "columns of {classes} classes are longer than the {longest} that the lanes of a tile hold, so chunks are \
+                 summarised first"
+            ),
+        );
+    }
+    let lanes = tile_of_columns::lanes(classes);
+    (
+        Kernel::TileOfColumns,
+        format!(
+            "the axis is not the last (inner = {inner}), so workgroups take neighbouring rows, {lanes} lane(s) each, which \
+             load what lies side by side"
+        ),
+    )
 }
 
 /// The stages of a kernel, and the classes in a chunk.
@@ -853,8 +881,17 @@ fn lay_out(job: &Job, kernel: Kernel, capabilities: &Capabilities) -> Result<(Ve
                     lane_per_column::LONGEST
                 )));
             }
-            let geometry = lane_per_column::geometry(classes, capabilities);
+            let geometry = match rows.inner() {
+                0 | 1 => lane_per_column::geometry(classes, capabilities),
+                _ => lane_per_column::geometry_across(classes, capabilities),
+            };
             Ok((vec![Stage { entry: &lane_per_column::ENTRY, geometry }], lane_per_column::chunk(classes)))
+        }
+        Kernel::TileOfColumns => {
+            fits_a_binding()?;
+            let geometry =
+                tile_of_columns::geometry(classes, rows.inner(), capabilities).map_err(unsuitable)?;
+            Ok((vec![Stage { entry: &tile_of_columns::ENTRY, geometry }], classes))
         }
         Kernel::SplitRow if rows.inner() == 1 => {
             let geometry = split_row_statistics::geometry(classes, capabilities);
@@ -863,6 +900,15 @@ fn lay_out(job: &Job, kernel: Kernel, capabilities: &Capabilities) -> Result<(Ve
                 Stage { entry: &split_row_write::ENTRY, geometry: Geometry { held: None, ..geometry } },
             ];
             Ok((stages, split_row_statistics::chunk(classes, capabilities)))
+        }
+        Kernel::SplitRow if tile_of_columns::serves(classes, capabilities) => {
+            let geometry = tile_of_columns::geometry_of_chunks(classes, rows.inner(), capabilities)
+                .map_err(unsuitable)?;
+            let stages = vec![
+                Stage { entry: &split_tile_statistics::ENTRY, geometry },
+                Stage { entry: &split_tile_write::ENTRY, geometry: Geometry { held: None, ..geometry } },
+            ];
+            Ok((stages, tile_of_columns::chunk(classes)))
         }
         Kernel::SplitRow => {
             let geometry = Geometry { held: None, ..lane_per_column::geometry(classes, capabilities) };
@@ -1020,7 +1066,7 @@ mod tests {
             grid in prop::sample::select(vec![8u32, 65_535]),
             op in prop::sample::select([&Op::ROW_WISE[..], &Op::PRODUCTS[..], &[Op::SignedLogSumExp, Op::CrossEntropyGradient]].concat()),
             forced in prop::sample::select(
-                vec![None, Some(Kernel::SubgroupPerRow), Some(Kernel::WorkgroupPerRow), Some(Kernel::SplitRow), Some(Kernel::LanePerColumn)]),
+                vec![None, Some(Kernel::SubgroupPerRow), Some(Kernel::WorkgroupPerRow), Some(Kernel::SplitRow), Some(Kernel::LanePerColumn), Some(Kernel::TileOfColumns)]),
         ) {
             let capabilities = small_device(binding, alignment, subgroup, grid);
             let compact = Rows::new(outer, classes, inner).unwrap();

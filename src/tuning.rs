@@ -11,7 +11,9 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::kernels::{Geometry, Kernel, LANES_WITHOUT_SUBGROUPS, MOST_HELD, QUAD, workgroup_per_row};
+use crate::kernels::{
+    Geometry, Kernel, LANES_WITHOUT_SUBGROUPS, MOST_HELD, QUAD, tile_of_columns, workgroup_per_row,
+};
 use crate::{Capabilities, Dtype, Error, Op, Options, Output, Plan, Result, Rows};
 
 /// What a text starts with. The number is raised where older tables no longer speak of the same kernels.
@@ -270,8 +272,11 @@ fn conceivable(op: Op, dtype: Dtype, longest: u64, device: &Capabilities) -> Vec
     let most =
         if device.subgroup_lanes.is_some() { workgroup_per_row::MOST_LANES } else { LANES_WITHOUT_SUBGROUPS };
     let in_workgroup = lanes(32, most.min(device.max_invocations));
+    let in_tile = lanes(1, tile_of_columns::MOST_LANES)
+        .filter(|&lanes| !device.software && u64::from(lanes) * MOST_HELD >= longest);
     let of = |kernel: Kernel| move |lanes: u32| Candidate::Kernel { kernel, lanes };
     (alone.into_iter().map(of(Kernel::LanePerColumn)))
+        .chain(in_tile.map(of(Kernel::TileOfColumns)))
         .chain(in_subgroup.map(of(Kernel::SubgroupPerRow)))
         .chain(in_workgroup.map(of(Kernel::WorkgroupPerRow)))
         .chain(split(op, dtype, longest, device).into_iter().map(of(Kernel::SplitRow)))

@@ -74,6 +74,7 @@ const FORCED: &[Option<Kernel>] = &[
     Some(Kernel::WorkgroupPerRow),
     Some(Kernel::SplitRow),
     Some(Kernel::LanePerColumn),
+    Some(Kernel::TileOfColumns),
 ];
 
 fn short_and_long() -> (Vec<usize>, Vec<usize>) {

@@ -76,7 +76,8 @@ fn a_column_has_the_same_bits_wherever_it_stands_and_however_wide_the_array() {
     for classes in ODD_LENGTHS {
         let row: Vec<f32> = Character::Normal.row(classes, 11);
         let others: Vec<f32> = Character::Wide.row(classes, 12);
-        for kernel in [None, Some(Kernel::LanePerColumn), Some(Kernel::SplitRow)] {
+        for kernel in [None, Some(Kernel::LanePerColumn), Some(Kernel::TileOfColumns), Some(Kernel::SplitRow)]
+        {
             let mut expected: Option<Vec<u32>> = None;
             for (width, place) in [(2, 0), (2, 1), (3, 2), (65, 0), (65, 64), (130, 77)] {
                 let mut columns = vec![others.clone(); width];

@@ -53,12 +53,58 @@ fn the_kernel_goes_by_the_length_of_the_row() {
 
 #[test]
 fn an_axis_that_is_not_the_last_goes_by_columns() {
-    for capabilities in [graphics_card(), software(), without_subgroups()] {
-        for (classes, expected) in
-            [(2, Kernel::LanePerColumn), (16_384, Kernel::LanePerColumn), (16_385, Kernel::SplitRow)]
-        {
-            assert_eq!(plan(Rows::new(2, classes, 3).unwrap(), &capabilities).kernel(), expected);
+    use Kernel::{LanePerColumn, SplitRow, TileOfColumns};
+    for (classes, expected) in [(2, LanePerColumn), (16_384, LanePerColumn), (16_385, SplitRow)] {
+        assert_eq!(plan(Rows::new(2, classes, 3).unwrap(), &software()).kernel(), expected);
+    }
+    for capabilities in [graphics_card(), without_subgroups()] {
+        for (classes, inner, expected) in [
+            (1, 2, TileOfColumns),
+            (64, 5, TileOfColumns),
+            (64, 63, TileOfColumns),
+            (64, 64, LanePerColumn),
+            (65, 64, TileOfColumns),
+            (1024, 1000, TileOfColumns),
+            (1025, 1000, SplitRow),
+            (10_000, 3, SplitRow),
+        ] {
+            let rows = Rows::new(2, classes, inner).unwrap();
+            assert_eq!(plan(rows, &capabilities).kernel(), expected, "{classes} × {inner}");
         }
+    }
+    // Workgroups of fewer invocations than a column has lanes: nothing that WebGPU allows.
+    let mut narrow = without_subgroups();
+    narrow.max_invocations = 8;
+    assert_eq!(plan(Rows::new(2, 100, 3).unwrap(), &narrow).kernel(), LanePerColumn);
+}
+
+/// Lanes, chunks and so the bits of a column go by its length alone, and no lane has much more to do than another.
+#[test]
+fn the_lanes_of_a_column_go_by_its_length() {
+    let lanes_of = |classes: u64, inner: u64, outer: u64| {
+        let text = plan(Rows::new(outer, classes, inner).unwrap(), &graphics_card()).to_string();
+        let lanes = text.split(" lane(s) a row, workgroups").next().unwrap().rsplit(' ').next().unwrap();
+        let chunks = text.lines().find(|line| line.starts_with("chunks")).unwrap_or("").to_string();
+        (lanes.parse::<u64>().unwrap(), chunks)
+    };
+    for classes in (1..200).chain([500, 1000, 1024, 1025, 2047, 2049, 10_000, 131_072, 131_073, 1_000_003]) {
+        let (lanes, chunks) = lanes_of(classes, 3, 1);
+        assert_eq!(lanes, classes.div_ceil(4).min(16));
+        for (inner, outer) in [(2, 1), (5, 100), (7, 3), (1000, 1), (3, 65_536)] {
+            let (here, chunks_here) = lanes_of(classes, inner, outer);
+            // A lane that has a short column of a wide slab to itself adds it up as several would.
+            assert!(here == lanes || here == 1 && classes <= 64 && inner >= 64, "{classes} × {inner}");
+            assert_eq!(chunks, chunks_here);
+        }
+        // Its bytes are those of neighbouring lengths, but for the step from what lanes hold to what is split.
+        let rows = Rows::new(1, classes, 1000).unwrap();
+        let per_element = plan(rows, &graphics_card()).moved_bytes() as f64 / rows.elements() as f64;
+        let most = match classes {
+            ..=1024 => 8.0,
+            ..=131_072 => 12.1,
+            _ => 16.1,
+        };
+        assert!(per_element <= most, "{classes}: {per_element}");
     }
 }
 
@@ -353,7 +399,7 @@ fn a_table_of_another_adapter_or_driver_is_not_gone_by() {
 
 #[test]
 fn what_a_device_cannot_do_is_not_taken_from_a_table() {
-    use Kernel::{LanePerColumn, SplitRow, SubgroupPerRow, WorkgroupPerRow};
+    use Kernel::{LanePerColumn, SplitRow, SubgroupPerRow, TileOfColumns, WorkgroupPerRow};
     for (device, classes, kernel, lanes) in [
         (graphics_card(), 1000, WorkgroupPerRow, 0),
         (graphics_card(), 1000, WorkgroupPerRow, 8),
@@ -361,6 +407,8 @@ fn what_a_device_cannot_do_is_not_taken_from_a_table() {
         (graphics_card(), 1000, WorkgroupPerRow, 1 << 31),
         (graphics_card(), 1000, SubgroupPerRow, 64),
         (graphics_card(), 1000, LanePerColumn, 2),
+        (graphics_card(), 1000, TileOfColumns, 8),
+        (graphics_card(), 1000, TileOfColumns, 32),
         (graphics_card(), 100_000, SplitRow, 1),
         (graphics_card(), 100_000, LanePerColumn, 1),
         (software(), 1000, SubgroupPerRow, 16),

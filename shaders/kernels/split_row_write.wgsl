@@ -1,21 +1,6 @@
 // The second half of a long row: each workgroup joins the partial statistics of its row, in an order
 // that depends on their number alone, and finishes one chunk.
 
-fn joined_row(lane: u32, first: u32) -> Statistics {
-    var highest = 0u;
-    for (var part = lane; part < parameters.chunks; part += LANES) {
-        highest = max(highest, load_partial(first + part).key);
-    }
-    let key = reduce_maximum(lane, highest);
-    let scale = scale_of(key);
-
-    var sum = no_sum();
-    for (var part = lane; part < parameters.chunks; part += LANES) {
-        sum = add(sum, rescaled(load_partial(first + part), key, scale));
-    }
-    return Statistics(key, scale.exponent, reduce_sum(lane, sum));
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn split_row_write(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -28,7 +13,7 @@ fn split_row_write(
         return;
     }
     begin_row(slab, 0u);
-    let row = finish(joined_row(lane, slab * parameters.chunks));
+    let row = finish(joined_partials(lane, slab * parameters.chunks, 1u, parameters.chunks));
 
     let walk = walk_of_lane(lane, LANES, chunk_start(chunk), chunk_length(chunk));
     write_lane(walk, lane, chunk_start(chunk), chunk_length(chunk), parameters.first_chunk + chunk == 0u, row);

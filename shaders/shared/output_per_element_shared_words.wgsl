@@ -20,11 +20,11 @@ fn write_lane(walk: Walk, lane: u32, first: u32, classes: u32, first_chunk: bool
     }
     if parameters.inner != 1u {
         for (var turn = 0u; turn < walk.count; turn += 1u) {
-            let j = class_at(walk, turn);
-            write_class(j, walk.end, row);
-            write_class(j + 1u, walk.end, row);
-            write_class(j + 2u, walk.end, row);
-            write_class(j + 3u, walk.end, row);
+            let quad = quad_of_classes(class_at(walk, turn));
+            write_class(quad.x, walk.end, row);
+            write_class(quad.y, walk.end, row);
+            write_class(quad.z, walk.end, row);
+            write_class(quad.w, walk.end, row);
         }
         return;
     }

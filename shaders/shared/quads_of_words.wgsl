@@ -1,10 +1,6 @@
 // A quad of classes, each of which is loaded from wherever it stands. Beyond the end the first class is loaded
 // again, so that four loads are on their way at once, whatever the row's length.
 
-fn quad_of_classes(j: u32) -> vec4<u32> {
-    return j + vec4<u32>(0u, 1u, 2u, 3u);
-}
-
 // The quad's classes; all beyond the end are that after the row's last.
 fn classes_from(j: u32, end: u32) -> vec4<u32> {
     let quad = quad_of_classes(j);
@@ -13,11 +9,9 @@ fn classes_from(j: u32, end: u32) -> vec4<u32> {
 
 // Where the quad's elements stand, of a row that starts at `row`.
 fn places_from(row: u32, j: u32, end: u32) -> vec4<u32> {
-    let steps = parameters.inner * vec4<u32>(0u, 1u, 2u, 3u);
+    let quad = quad_of_classes(j);
     // Not the least of two places: where a window starts late in its row, places are counted modulo 2³².
-    let inside = quad_of_classes(j) < vec4<u32>(end);
-    let first = row + j * parameters.inner;
-    return first + select(vec4<u32>(0u), steps, inside);
+    return row + parameters.inner * select(vec4<u32>(j), quad, quad < vec4<u32>(end));
 }
 
 // The quad's logits; all beyond the end are none.

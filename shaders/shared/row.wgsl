@@ -18,8 +18,8 @@ fn begin_row(slab: u32, column: u32) {
     begin_targets();
 }
 
-// The classes that one lane is charged with: `count` quads, of four neighbours each, that start `step`
-// classes apart. What of the last quad is not before `end` is no class of this walk.
+// The classes that one lane is charged with: `count` quads, of four classes each, that start `step` classes
+// apart. What of a quad is not before `end` is no class of this walk.
 struct Walk {
     first: u32,
     step: u32,
@@ -30,17 +30,4 @@ struct Walk {
 // The first class of the quad at `turn`.
 fn class_at(walk: Walk, turn: u32) -> u32 {
     return walk.first + turn * walk.step;
-}
-
-// Of the quads from class `first` on, lane l of `lanes` takes l, l + lanes, l + 2·lanes, …: by the class alone,
-// never by where the row stands.
-fn walk_of_lane(lane: u32, lanes: u32, first: u32, classes: u32) -> Walk {
-    let quads = (classes + 3u) / 4u;
-    let count = select(0u, (quads - lane + lanes - 1u) / lanes, lane < quads);
-    return Walk(first + 4u * lane, 4u * lanes, count, first + classes);
-}
-
-// All classes from `first` on, by one lane.
-fn walk_alone(first: u32, classes: u32) -> Walk {
-    return walk_of_lane(0u, 1u, first, classes);
 }

@@ -1,12 +1,14 @@
 //! An axis that is not the last: one lane per row, neighbouring lanes on neighbouring rows.
 //!
+//! * Chosen for slabs that are wide ([`WIDE`](super::tile_of_columns::WIDE)) and columns that a lane holds, and on software adapters for all that a
+//!   lane may walk; [`tile_of_columns`](super::tile_of_columns) has the others.
 //! * Serves any inner size; rows as long as one invocation may walk ([`LONGEST`]).
 //! * Reads every logit, and every element beside it, once where a lane holds its column ([`MOST_HELD`]
 //!   classes, one block), otherwise three times (a block's second reading comes from the cache), two without a result
 //!   per element. A 16-bit result costs two atomic operations on its half of a word.
 //! * Without subgroups it also serves the shortest rows of an axis that is the last.
 
-use super::{Entry, Geometry, MOST_HELD, MOST_QUADS, Meeting, Role, held, workgroup_up_to};
+use super::{Entry, Geometry, MOST_HELD, MOST_QUADS, Meeting, Role, held, tile_of_columns, workgroup_up_to};
 use crate::Capabilities;
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -31,4 +33,12 @@ pub(crate) fn chunk(classes: u64) -> u64 {
 pub(crate) fn geometry(classes: u64, capabilities: &Capabilities) -> Geometry {
     let workgroup = workgroup_up_to(64, capabilities);
     Geometry { workgroup, lanes: 1, held: held(classes, 1, MOST_QUADS), meeting: Meeting::Alone }
+}
+
+/// The same, of an axis that is not the last: what a lane holds is added up as a tile would where the device has tiles, so
+/// that a column has the same bits in wide slabs as in narrow ones.
+pub(crate) fn geometry_across(classes: u64, capabilities: &Capabilities) -> Geometry {
+    let geometry = geometry(classes, capabilities);
+    let as_in_tile = geometry.held.is_some() && tile_of_columns::serves(classes, capabilities);
+    Geometry { meeting: if as_in_tile { Meeting::AloneAsInTile } else { Meeting::Alone }, ..geometry }
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::Capabilities;
+use tile_of_columns::Tile;
 
 pub(crate) mod copy;
 pub(crate) mod exponential_check;
@@ -18,8 +19,11 @@ pub(crate) mod split_column_statistics;
 pub(crate) mod split_column_write;
 pub(crate) mod split_row_statistics;
 pub(crate) mod split_row_write;
+pub(crate) mod split_tile_statistics;
+pub(crate) mod split_tile_write;
 pub(crate) mod subgroup_per_row;
 pub(crate) mod tally;
+pub(crate) mod tile_of_columns;
 pub(crate) mod total;
 pub(crate) mod workgroup_per_row;
 
@@ -36,16 +40,24 @@ pub enum Kernel {
     /// Rows too long for one workgroup or one lane, or longer than a binding: statistics of chunks
     /// first, then the chunks' results.
     SplitRow,
-    /// One lane walks one row: for an axis that is not the last.
+    /// One lane walks one row: for an axis that is not the last, where slabs are wide or the adapter computes on the
+    /// CPU.
     LanePerColumn,
+    /// A workgroup takes a tile of neighbouring rows, several lanes each: for an axis that is not the last.
+    TileOfColumns,
     /// A workgroup takes a row's statistics and writes a block of its Jacobian: for Jacobians alone.
     Jacobian,
 }
 
 impl Kernel {
     /// The kernels to choose from for an operation that is no Jacobian, shortest rows first.
-    pub const ROW_WISE: [Kernel; 4] =
-        [Kernel::SubgroupPerRow, Kernel::WorkgroupPerRow, Kernel::SplitRow, Kernel::LanePerColumn];
+    pub const ROW_WISE: [Kernel; 5] = [
+        Kernel::SubgroupPerRow,
+        Kernel::WorkgroupPerRow,
+        Kernel::SplitRow,
+        Kernel::LanePerColumn,
+        Kernel::TileOfColumns,
+    ];
 
     /// The name used in reports.
     pub fn name(self) -> &'static str {
@@ -54,6 +66,7 @@ impl Kernel {
             Kernel::WorkgroupPerRow => "workgroup_per_row",
             Kernel::SplitRow => "split_row",
             Kernel::LanePerColumn => "lane_per_column",
+            Kernel::TileOfColumns => "tile_of_columns",
             Kernel::Jacobian => "jacobian",
         }
     }
@@ -75,14 +88,17 @@ pub(crate) struct Entry {
 }
 
 /// Every entry point.
-pub(crate) const ENTRIES: [&Entry; 15] = [
+pub(crate) const ENTRIES: [&Entry; 18] = [
     &subgroup_per_row::ENTRY,
     &workgroup_per_row::ENTRY,
     &split_row_statistics::ENTRY,
     &split_row_write::ENTRY,
+    &split_tile_statistics::ENTRY,
+    &split_tile_write::ENTRY,
     &split_column_statistics::ENTRY,
     &split_column_write::ENTRY,
     &lane_per_column::ENTRY,
+    &tile_of_columns::ENTRY,
     &jacobian::ENTRY,
     &tally::ENTRY,
     &total::ENTRY,
@@ -130,15 +146,26 @@ impl Role {
 pub(crate) enum Meeting {
     /// They don't: a lane has the row to itself.
     Alone,
+    /// They don't, but the lane adds up the row in the order in which the lanes of a tile would.
+    AloneAsInTile,
     /// By subgroup shuffles alone.
     Subgroup,
     /// Through workgroup memory.
     Workgroup,
+    /// Through workgroup memory, beside the lanes of neighbouring columns.
+    Tile,
     /// By shuffles among this many neighbours, then through workgroup memory.
     WorkgroupBySubgroups {
         /// The device's smallest subgroup.
         shuffled: u32,
     },
+}
+
+impl Meeting {
+    /// Whether a row has but one lane.
+    pub(crate) fn is_alone(self) -> bool {
+        matches!(self, Meeting::Alone | Meeting::AloneAsInTile)
+    }
 }
 
 /// How one entry point is laid on the machine.
@@ -155,9 +182,30 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// Rows, or chunks of rows, that one workgroup takes.
-    pub(crate) fn rows_at_once(&self) -> u64 {
-        u64::from(self.workgroup / self.lanes)
+    /// Workgroups that so many slabs of `columns` rows take, or of their chunks.
+    pub(crate) fn workgroups(&self, slabs: u64, columns: u64, chunks: u64) -> u64 {
+        if self.meeting == Meeting::Tile {
+            let tile = Tile::of(self.workgroup, self.lanes, columns);
+            return slabs.div_ceil(tile.slabs) * tile.across * chunks;
+        }
+        (slabs * columns * chunks).div_ceil(u64::from(self.workgroup / self.lanes))
+    }
+
+    /// Slabs of `columns` rows, or of their chunks, that so many workgroups take.
+    pub(crate) fn slabs_of(&self, workgroups: u64, columns: u64, chunks: u64) -> u64 {
+        if self.meeting == Meeting::Tile {
+            let tile = Tile::of(self.workgroup, self.lanes, columns);
+            return (workgroups / (tile.across * chunks)).saturating_mul(tile.slabs);
+        }
+        workgroups * u64::from(self.workgroup / self.lanes) / (columns * chunks)
+    }
+
+    /// Whether lanes that are neighbours finish fewer neighbours of a word each than fill a line of memory, although more
+    /// of them lie beside each other in what the workgroup finishes at once.
+    pub(crate) fn stores_in_fragments(&self, inner: u64) -> bool {
+        let tile = Tile::of(self.workgroup, self.lanes, inner);
+        let stretch = 4 * inner * u64::from(self.lanes);
+        self.meeting != Meeting::Tile || tile.columns == inner && stretch < tile_of_columns::FILLED_LINE
     }
 
     /// The same kernel with so many lanes for each row of `classes`, or why it has none such.
@@ -173,7 +221,8 @@ impl Geometry {
             return Ok(self);
         }
         let most = match self.meeting {
-            Meeting::Alone => 1,
+            Meeting::Alone | Meeting::AloneAsInTile => 1,
+            Meeting::Tile => tile_of_columns::MOST_LANES,
             Meeting::Subgroup => capabilities.subgroup_lanes.unwrap_or(1),
             Meeting::Workgroup => LANES_WITHOUT_SUBGROUPS.min(capabilities.max_invocations),
             Meeting::WorkgroupBySubgroups { .. } => {
@@ -181,8 +230,8 @@ impl Geometry {
             }
         };
         let least = match self.meeting {
-            Meeting::Alone | Meeting::Subgroup => 1,
-            _ => 32.min(most),
+            Meeting::Workgroup | Meeting::WorkgroupBySubgroups { .. } => 32.min(most),
+            _ => 1,
         };
         if !lanes.is_power_of_two() || !(least..=most).contains(&lanes) {
             return Err(format!("{lanes} lanes are no power of two from {least} to {most}"));
@@ -192,10 +241,16 @@ impl Geometry {
             return Err(format!("{classes} classes are too many for {lanes} lanes"));
         }
         let (workgroup, meeting) = match self.meeting {
-            Meeting::Alone | Meeting::Subgroup => (self.workgroup.max(lanes), self.meeting),
-            _ => (lanes, workgroup_meeting(lanes, capabilities)),
+            Meeting::Workgroup | Meeting::WorkgroupBySubgroups { .. } => {
+                (lanes, workgroup_meeting(lanes, capabilities))
+            }
+            meeting => (self.workgroup.max(lanes), meeting),
         };
-        Ok(Geometry { workgroup, lanes, held: held(classes, lanes, MOST_QUADS), meeting })
+        let held = held(classes, lanes, MOST_QUADS);
+        if meeting == Meeting::Tile && held.is_none() {
+            return Err(format!("{classes} classes are more than {lanes} lanes hold"));
+        }
+        Ok(Geometry { workgroup, lanes, held, meeting })
     }
 }
 
@@ -258,7 +313,16 @@ pub(crate) fn geometries(entry: &Entry) -> Vec<Geometry> {
             held.flat_map(|held| shared.map(|meeting| of(256, 256, held, meeting))).collect()
         }
         "tally" | "total" => vec![of(256, 256, None, Meeting::Workgroup)],
-        "lane_per_column" => held.map(|held| of(64, 1, held, Meeting::Alone)).collect(),
+        "lane_per_column" => (held.clone().map(|held| of(64, 1, held, Meeting::Alone)))
+            .chain(held.filter(Option::is_some).map(|held| of(64, 1, held, Meeting::AloneAsInTile)))
+            .collect(),
+        "tile_of_columns" => {
+            held.filter(Option::is_some).map(|held| of(256, 16, held, Meeting::Tile)).collect()
+        }
+        "split_tile_statistics" => {
+            [Some(MOST_QUADS), None].map(|held| of(256, 16, held, Meeting::Tile)).to_vec()
+        }
+        "split_tile_write" => vec![of(256, 16, None, Meeting::Tile)],
         "split_row_statistics" => ([Some(MOST_QUADS), None].into_iter())
             .flat_map(|held| shared.map(|meeting| of(256, 256, held, meeting)))
             .chain([Some(1), None].map(|held| of(8, 8, held, Meeting::Subgroup)))
