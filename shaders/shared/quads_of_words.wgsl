@@ -9,9 +9,12 @@ fn classes_from(j: u32, end: u32) -> vec4<u32> {
 
 // Where the quad's elements stand, of a row that starts at `row`.
 fn places_from(row: u32, j: u32, end: u32) -> vec4<u32> {
-    let quad = quad_of_classes(j);
+    // The same for all quads, so that one product is left to each.
+    let steps = parameters.inner * quad_of_classes(0u);
     // Not the least of two places: where a window starts late in its row, places are counted modulo 2³².
-    return row + parameters.inner * select(vec4<u32>(j), quad, quad < vec4<u32>(end));
+    let inside = quad_of_classes(j) < vec4<u32>(end);
+    let first = row + j * parameters.inner;
+    return first + select(vec4<u32>(0u), steps, inside);
 }
 
 // The quad's logits; all beyond the end are none.
