@@ -13,8 +13,8 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use wgpu_softmax::wgpu::{self, BufferSlice};
 use wgpu_softmax::{
-    Cpu, CrossEntropy, Gpu, LabelType, LossSettings, Op, Options, Output, Prepared, Reduction, Request,
-    Result, Rows, Tensor,
+    Cpu, CrossEntropy, Gpu, LabelType, LossMemory, LossSettings, Op, Options, Output, Prepared, Reduction,
+    Request, Result, Rows, Tensor,
 };
 
 const OPS: [Op; 7] = [
@@ -89,6 +89,12 @@ impl Case {
         let loss = CrossEntropy::new(&self.logits, &self.shape, 1, &self.labels).reduction(Reduction::None);
         if self.op == Op::CrossEntropyGradient { loss.with_gradient() } else { loss }
     }
+
+    /// Where a loss goes, with its gradient if that is the case.
+    fn memory<'m>(&self, losses: &'m mut [f32], gradient: &'m mut [f32]) -> LossMemory<'m, f32> {
+        let memory = LossMemory::new(losses);
+        if self.op == Op::CrossEntropyGradient { memory.gradient(gradient) } else { memory }
+    }
 }
 
 fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
@@ -105,9 +111,12 @@ fn cpu(criterion: &mut Criterion) {
     let cpu = Cpu::new();
     for case in Case::all() {
         group.throughput(Throughput::Bytes(case.bytes()));
-        let mut result = vec![0f32; case.results];
+        let (mut losses, mut result) = (vec![0f32; case.shape[0]], vec![0f32; case.results]);
         group.bench_function(case.id(), |bencher| match case.op.is_loss() {
-            true => bencher.iter(|| black_box(cpu.cross_entropy::<f32>(&case.loss()))),
+            true => bencher.iter(|| {
+                let done = cpu.cross_entropy_into(&case.loss(), case.memory(&mut losses, &mut result));
+                black_box((done, &mut losses, &mut result)).0
+            }),
             false => bencher.iter(|| {
                 let done = cpu.answer_into(&case.request(), &mut result);
                 black_box((done, &mut result)).0
@@ -121,9 +130,13 @@ fn end_to_end(criterion: &mut Criterion) {
     let mut group = group(criterion, "end to end");
     for case in Case::all() {
         group.throughput(Throughput::Bytes(case.bytes()));
-        let mut result = vec![0f32; case.results];
+        let (mut losses, mut result) = (vec![0f32; case.shape[0]], vec![0f32; case.results]);
         group.bench_function(case.id(), |bencher| match case.op.is_loss() {
-            true => bencher.iter(|| black_box(gpu.cross_entropy_blocking::<f32>(&case.loss()))),
+            true => bencher.iter(|| {
+                let memory = case.memory(&mut losses, &mut result);
+                let done = gpu.cross_entropy_into_blocking(&case.loss(), memory);
+                black_box((done, &mut losses, &mut result)).0
+            }),
             false => bencher.iter(|| {
                 let done = gpu.answer_into_blocking(&case.request(), &mut result);
                 black_box((done, &mut result)).0

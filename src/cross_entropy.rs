@@ -9,10 +9,10 @@
 use crate::adjustment::Resolved;
 use crate::arrangement::Arrangement;
 use crate::cpu::{CompensatedSum, Real};
-use crate::one_call::room_for;
+use crate::one_call::{memory_for, room_for};
 use crate::request::check_given;
 use crate::tensor::check_length;
-use crate::{Adjustment, Axes, Element, Elements, Error, Op, Options, Result};
+use crate::{Adjustment, Axes, Element, Elements, ElementsMut, Error, Op, Options, Result};
 
 /// The classes that rows belong to, one number a row.
 #[derive(Debug, Clone, Copy)]
@@ -343,8 +343,10 @@ impl<'a> CrossEntropy<'a> {
             return Err(Error::LossParameter { what, value, allowed: "a finite number" });
         }
         check_given(op, &self.options, !self.adjustment.is_none())?;
-        // Rows without classes may be more than there is memory for: nothing of the caller's is as large.
-        drop(room_for::<f64>(rows.count().saturating_mul(self.wanted.values_of_rows()))?);
+        if rows.classes() == 0 {
+            // There may be more rows than memory: nothing of the caller's is as large.
+            drop(room_for::<f64>(rows.count().saturating_mul(self.wanted.values_of_rows()))?);
+        }
         let adjustment = self.adjustment.resolve(self.shape, &arrangement, self.logits.dtype().computed())?;
         let mut loss = ArrangedLoss {
             logits: self.logits,
@@ -453,90 +455,213 @@ impl<'a> ArrangedLoss<'a> {
         self.mean_over.unwrap_or((self.counted, self.weight))
     }
 
-    /// The answer, from what a device found out of each row, some rows after the others.
-    pub(crate) fn answer<R: Element>(
-        &self,
-        parts: Vec<RowResults<f64>>,
-        gradient: Option<Vec<R>>,
-    ) -> Losses<R> {
-        let [scale, z_scale] = self.scales();
-        let mut sums = self.before;
-        let losses = if self.reduction == Reduction::None && self.z_loss == 0.0 {
-            narrowed(&parts, |part| &part.losses)
-        } else {
-            let losses = || parts.iter().flat_map(|part| &part.losses);
-            let z_losses = self.z_losses(&parts);
-            match self.reduction {
-                Reduction::None => losses()
-                    .zip(z_losses)
-                    .map(|(loss, z_loss)| narrow::<R::Computed>(loss + z_loss))
-                    .collect(),
-                Reduction::Sum | Reduction::Mean => {
-                    sums.losses = losses().fold(sums.losses, |sum, &loss| sum.plus(loss));
-                    sums.z_losses = z_losses.fold(sums.z_losses, CompensatedSum::plus);
-                    let (sum, z_sum) = (sums.losses.value(), sums.z_losses.value());
-                    vec![narrow(match self.reduction {
-                        Reduction::Mean if self.averaged().0 == 0 => f64::NAN,
-                        _ if self.z_loss == 0.0 => sum * scale,
-                        _ => sum * scale + z_sum * z_scale,
-                    })]
-                }
-            }
-        };
-        let Wanted { label_log_probabilities, log_sum_exp, entropy, argmax, .. } = self.wanted;
-        Losses {
-            losses,
-            counted: self.counted,
-            sums,
-            gradient,
-            label_log_probabilities: label_log_probabilities
-                .then(|| narrowed(&parts, |part| &part.label_log_probabilities)),
-            log_sum_exp: log_sum_exp.then(|| narrowed(&parts, |part| &part.log_sum_exp)),
-            entropy: entropy.then(|| narrowed(&parts, |part| &part.entropy)),
-            argmax: argmax.then(|| parts.into_iter().flat_map(|part| part.argmax).collect()),
-        }
+    /// Whether there is one loss for all rows.
+    pub(crate) fn is_reduced(&self) -> bool {
+        self.reduction != Reduction::None
     }
 
-    /// The z-loss of each row: 0 for an ignored one, and where none is asked for.
-    fn z_losses<'p>(&'p self, parts: &'p [RowResults<f64>]) -> impl Iterator<Item = f64> + 'p {
-        let is_counted = |row: usize| match &self.targets {
+    /// What came before the rows of this one.
+    pub(crate) fn before(&self) -> LossSums {
+        self.before
+    }
+
+    /// Whether the loss of a row has something to do with its log-sum-exp.
+    pub(crate) fn has_z_loss(&self) -> bool {
+        self.z_loss != 0.0
+    }
+
+    /// The z-loss of a row: 0 for an ignored one.
+    pub(crate) fn z_loss_of(&self, row: usize, log_sum_exp: f64) -> f64 {
+        let is_counted = match &self.targets {
             Targets::Labels(labels) => self.label_of(labels, row).is_some(),
             Targets::Probabilities(_) => true,
         };
-        // Where there is no z-loss, the logarithms may be missing.
-        let logarithms = parts.iter().flat_map(|part| &part.log_sum_exp).enumerate();
-        let wanted = self.z_loss != 0.0;
-        logarithms.filter(move |_| wanted).map(move |(row, log_sum_exp)| match is_counted(row) {
-            true => self.z_loss * log_sum_exp * log_sum_exp,
-            false => 0.0,
+        if is_counted { self.z_loss * log_sum_exp * log_sum_exp } else { 0.0 }
+    }
+
+    /// So many values of each kind as the answer has.
+    fn lengths(&self) -> Lengths {
+        let (rows, elements) = (self.arrangement.rows.count(), self.arrangement.rows.elements());
+        let Wanted { gradient, label_log_probabilities, log_sum_exp, entropy, argmax } = self.wanted;
+        let of_rows = |wanted: bool| if wanted { rows } else { 0 };
+        Lengths {
+            losses: if self.is_reduced() { 1 } else { rows },
+            gradient: if gradient { elements } else { 0 },
+            label_log_probabilities: of_rows(label_log_probabilities),
+            log_sum_exp: of_rows(log_sum_exp),
+            entropy: of_rows(entropy),
+            argmax: of_rows(argmax),
+        }
+    }
+
+    /// Memory for the answer.
+    pub(crate) fn new_memory<R: Element>(&self) -> Result<Losses<R>> {
+        let (wanted, lengths) = (self.wanted, self.lengths());
+        let of_rows = |wanted: bool, length| wanted.then(|| memory_for(length)).transpose();
+        Ok(Losses {
+            losses: memory_for(lengths.losses)?,
+            counted: self.counted,
+            sums: self.before,
+            gradient: wanted.gradient.then(|| memory_for(lengths.gradient)).transpose()?,
+            label_log_probabilities: of_rows(
+                wanted.label_log_probabilities,
+                lengths.label_log_probabilities,
+            )?,
+            log_sum_exp: of_rows(wanted.log_sum_exp, lengths.log_sum_exp)?,
+            entropy: of_rows(wanted.entropy, lengths.entropy)?,
+            argmax: wanted.argmax.then(|| memory_for(lengths.argmax)).transpose()?,
         })
+    }
+
+    /// Whether there is room for what is wanted, and for nothing else.
+    pub(crate) fn check_memory<R: Element>(&self, memory: &LossMemory<'_, R>) -> Result<()> {
+        let lengths = self.lengths();
+        let all = [
+            ("the losses' slice", lengths.losses, memory.losses.len()),
+            ("the gradient's slice", lengths.gradient, memory.gradient.len()),
+            (
+                "the slice of the labels' log-probabilities",
+                lengths.label_log_probabilities,
+                memory.label_log_probabilities.len(),
+            ),
+            ("the slice of the rows' log-sum-exp", lengths.log_sum_exp, memory.log_sum_exp.len()),
+            ("the slice of the rows' entropies", lengths.entropy, memory.entropy.len()),
+            ("the slice of the rows' most probable classes", lengths.argmax, memory.argmax.len()),
+        ];
+        all.into_iter().try_for_each(|(what, expected, given)| check_length(what, expected, given as u64))
+    }
+
+    /// Where a device puts what it finds.
+    pub(crate) fn places<'m, R: Element>(&self, memory: &'m mut LossMemory<'_, R>) -> LossPlaces<'m> {
+        let losses = if self.is_reduced() { &mut [] } else { &mut *memory.losses };
+        LossPlaces {
+            gradient: self.wanted.gradient.then(|| R::elements_mut(memory.gradient)),
+            of_rows: RowPlaces {
+                losses: R::Computed::elements_mut(losses),
+                log_sum_exp: R::Computed::elements_mut(memory.log_sum_exp),
+                label_log_probabilities: R::Computed::elements_mut(memory.label_log_probabilities),
+                entropy: R::Computed::elements_mut(memory.entropy),
+                argmax: &mut *memory.argmax,
+            },
+        }
+    }
+
+    /// The loss of all rows, where there is one, once it is known what they have come to.
+    pub(crate) fn conclude<R: Element>(&self, sums: LossSums, memory: &mut LossMemory<'_, R>) -> LossTotals {
+        let [scale, z_scale] = self.scales();
+        if let ([loss], true) = (&mut *memory.losses, self.is_reduced()) {
+            let (sum, z_sum) = (sums.losses.value(), sums.z_losses.value());
+            *loss = narrow(match self.reduction {
+                Reduction::Mean if self.averaged().0 == 0 => f64::NAN,
+                _ if self.has_z_loss() => sum * scale + z_sum * z_scale,
+                _ => sum * scale,
+            });
+        }
+        LossTotals { counted: self.counted, sums }
     }
 }
 
 /// To the type of a result, with one NaN for all.
-fn narrow<C: Real>(value: f64) -> C {
+pub(crate) fn narrow<C: Real>(value: f64) -> C {
     if value.is_nan() { C::NAN } else { C::narrow(value) }
 }
 
-/// One value of each row.
-fn narrowed<C: Real>(parts: &[RowResults<f64>], of_rows: impl Fn(&RowResults<f64>) -> &[f64]) -> Vec<C> {
-    let mut values = Vec::with_capacity(parts.iter().map(|part| of_rows(part).len()).sum());
-    for part in parts {
-        values.extend(of_rows(part).iter().map(|&value| narrow::<C>(value)));
-    }
-    values
+/// So many values of each kind, 0 of what is not wanted.
+struct Lengths {
+    losses: u64,
+    gradient: u64,
+    label_log_probabilities: u64,
+    log_sum_exp: u64,
+    entropy: u64,
+    argmax: u64,
 }
 
-/// What a device finds out of each row, counted over outer and inner. What is not wanted stays empty.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RowResults<T> {
-    /// Σ q·nll, 0 for an ignored row.
-    pub(crate) losses: Vec<T>,
-    /// Wanted, or needed for the z-loss.
-    pub(crate) log_sum_exp: Vec<T>,
-    pub(crate) label_log_probabilities: Vec<T>,
-    pub(crate) entropy: Vec<T>,
-    pub(crate) argmax: Vec<u64>,
+/// Memory of the caller's for what a loss comes to: a slice for the losses, and one for each thing that is wanted
+/// beside them.
+///
+/// What is not wanted has no slice. `cross_entropy_into` of a device writes all of it.
+///
+/// ```
+/// use wgpu_softmax::{Cpu, CrossEntropy, LossMemory, Reduction};
+/// let (logits, labels) = ([0.0f32, 0.0, 1.0, 1.0], [0i64, -1]);
+/// let loss = CrossEntropy::new(&logits, &[2, 2], 1, &labels).ignore_index(-1);
+/// let loss = loss.reduction(Reduction::None).with_gradient().with_argmax();
+/// let (mut losses, mut gradient, mut argmax) = ([9.0f32; 2], [9.0f32; 4], [9; 2]);
+/// let memory = LossMemory::new(&mut losses).gradient(&mut gradient).argmax(&mut argmax);
+/// let totals = Cpu::new().cross_entropy_into(&loss, memory)?;
+/// approx::assert_relative_eq!(losses[0], 2f32.ln());
+/// assert_eq!((losses[1], gradient, argmax), (0.0, [-0.5, 0.5, 0.0, 0.0], [0, 0]));
+/// assert_eq!(totals.counted, 1);
+/// # Ok::<(), wgpu_softmax::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct LossMemory<'m, R: Element> {
+    losses: &'m mut [R::Computed],
+    gradient: &'m mut [R],
+    label_log_probabilities: &'m mut [R::Computed],
+    log_sum_exp: &'m mut [R::Computed],
+    entropy: &'m mut [R::Computed],
+    argmax: &'m mut [u64],
+}
+
+impl<'m, R: Element> LossMemory<'m, R> {
+    /// For the reduced loss alone, or for one of each row.
+    pub fn new(losses: &'m mut [R::Computed]) -> Self {
+        LossMemory {
+            losses,
+            gradient: &mut [],
+            label_log_probabilities: &mut [],
+            log_sum_exp: &mut [],
+            entropy: &mut [],
+            argmax: &mut [],
+        }
+    }
+
+    /// Also for the gradient by the logits, in their shape.
+    pub fn gradient(mut self, gradient: &'m mut [R]) -> Self {
+        self.gradient = gradient;
+        self
+    }
+
+    /// Also for the log-probability of each row's label.
+    pub fn label_log_probabilities(mut self, logs: &'m mut [R::Computed]) -> Self {
+        self.label_log_probabilities = logs;
+        self
+    }
+
+    /// Also for each row's log-sum-exp.
+    pub fn log_sum_exp(mut self, log_sum_exp: &'m mut [R::Computed]) -> Self {
+        self.log_sum_exp = log_sum_exp;
+        self
+    }
+
+    /// Also for each row's entropy.
+    pub fn entropy(mut self, entropy: &'m mut [R::Computed]) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// Also for each row's most probable class.
+    pub fn argmax(mut self, argmax: &'m mut [u64]) -> Self {
+        self.argmax = argmax;
+        self
+    }
+}
+
+/// Where a device puts what it finds, of types that are known at run time.
+pub(crate) struct LossPlaces<'m> {
+    pub(crate) gradient: Option<ElementsMut<'m>>,
+    pub(crate) of_rows: RowPlaces<'m>,
+}
+
+/// Where the values of rows belong, counted over outer and inner. What is not wanted is empty, and so are the losses
+/// where they are reduced.
+pub(crate) struct RowPlaces<'m> {
+    pub(crate) losses: ElementsMut<'m>,
+    pub(crate) log_sum_exp: ElementsMut<'m>,
+    pub(crate) label_log_probabilities: ElementsMut<'m>,
+    pub(crate) entropy: ElementsMut<'m>,
+    pub(crate) argmax: &'m mut [u64],
 }
 
 /// What the rows of a loss have come to, before a mean is taken of it; nothing without a reduction.
@@ -547,6 +672,12 @@ pub struct LossSums {
 }
 
 impl LossSums {
+    /// With a row more, and with its z-loss where there is one.
+    pub(crate) fn plus(self, loss: f64, z_loss: Option<f64>) -> Self {
+        let z_losses = z_loss.map_or(self.z_losses, |z_loss| self.z_losses.plus(z_loss));
+        LossSums { losses: self.losses.plus(loss), z_losses }
+    }
+
     /// The same as bits, for whoever goes on at another time.
     pub fn to_bits(self) -> [u64; 4] {
         [self.losses.high, self.losses.low, self.z_losses.high, self.z_losses.low].map(f64::to_bits)
@@ -584,4 +715,28 @@ pub struct Losses<R: Element> {
     pub entropy: Option<Vec<R::Computed>>,
     /// Each row's most probable class.
     pub argmax: Option<Vec<u64>>,
+}
+
+impl<R: Element> Losses<R> {
+    /// All of it as memory to be written.
+    pub(crate) fn memory(&mut self) -> LossMemory<'_, R> {
+        LossMemory {
+            losses: &mut self.losses,
+            gradient: self.gradient.as_deref_mut().unwrap_or_default(),
+            label_log_probabilities: self.label_log_probabilities.as_deref_mut().unwrap_or_default(),
+            log_sum_exp: self.log_sum_exp.as_deref_mut().unwrap_or_default(),
+            entropy: self.entropy.as_deref_mut().unwrap_or_default(),
+            argmax: self.argmax.as_deref_mut().unwrap_or_default(),
+        }
+    }
+}
+
+/// What is left to say of a loss that was written into the caller's memory.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct LossTotals {
+    /// Rows that are not ignored.
+    pub counted: u64,
+    /// What [`CrossEntropy::added_to`] takes, for the rows after these.
+    pub sums: LossSums,
 }

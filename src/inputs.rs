@@ -4,11 +4,12 @@
 use crate::adjustment::{Broadcast, Causal, Resolved, Temperature};
 use crate::arrangement::Arrangement;
 use crate::assemble::Dtypes;
-use crate::cross_entropy::{ArrangedLoss, RowResults, Targets, Wanted};
+use crate::cpu::Real;
+use crate::cross_entropy::{ArrangedLoss, LossSums, RowPlaces, Targets, Wanted, narrow};
 use crate::plan::{AdjustmentParameters, Job, LossParameters, label_kind};
 use crate::request::Arranged;
 use crate::transfer::{Input, Operation, Window, in_words};
-use crate::{Dtype, Element, Elements, Error, FullyMasked, Op, Result, Rows};
+use crate::{Dtype, Element, Elements, ElementsMut, Error, FullyMasked, Op, Result, Rows};
 
 /// Digits of a place in a mask that the shaders have room for, of each kind.
 const MOST_DIGITS: usize = 4;
@@ -286,53 +287,107 @@ impl<'a> Inputs<'a> {
             self.arrangement.gather(slice, run, |piece| take(bytemuck::cast_slice(piece)));
         }
     }
+}
 
-    /// Room for what is wanted of each row.
-    pub(crate) fn empty_row_results(&self) -> RowResults<f64> {
-        let Some(loss) = self.loss else { return RowResults::default() };
-        let count = self.job.rows.count() as usize;
-        let room = |wanted: bool| vec![0.0; if wanted { count } else { 0 }];
-        let [losses, log_sum_exp, label, entropy, argmax] = values_of(loss);
-        RowResults {
-            losses: room(losses),
-            log_sum_exp: room(log_sum_exp),
-            label_log_probabilities: room(label),
-            entropy: room(entropy),
-            argmax: vec![0; if argmax { count } else { 0 }],
-        }
+/// The values of a loss's rows on their way home, window after window.
+pub(crate) struct RowsTaken<'a> {
+    loss: &'a ArrangedLoss<'a>,
+    places: RowPlaces<'a>,
+    /// What the rows so far have come to, where losses are reduced.
+    sums: LossSums,
+    /// The row after those. Windows follow each other in the order of the rows, but the last one of a slab may begin
+    /// with rows of the one before.
+    next: usize,
+}
+
+impl<'a> RowsTaken<'a> {
+    pub(crate) fn new(loss: &'a ArrangedLoss<'a>, places: RowPlaces<'a>) -> Self {
+        RowsTaken { loss, places, sums: loss.before(), next: 0 }
+    }
+
+    /// From the first row on, whatever was taken before.
+    pub(crate) fn begin(&mut self) {
+        (self.sums, self.next) = (self.loss.before(), 0);
+    }
+
+    pub(crate) fn sums(&self) -> LossSums {
+        self.sums
     }
 
     /// What is known of rows without any class: nothing takes part in them. Their labels are all ignored.
-    pub(crate) fn without_classes(&self, rows: &mut RowResults<f64>) {
-        rows.log_sum_exp.fill(f64::NEG_INFINITY);
-        let Some(loss) = self.loss else { return };
-        if loss.options.fully_masked == FullyMasked::Nan {
-            rows.entropy.fill(f64::NAN);
-            if matches!(loss.targets, Targets::Probabilities(_)) {
-                rows.losses.fill(f64::NAN);
+    pub(crate) fn without_classes(&mut self) {
+        let count = self.loss.arrangement.rows.count() as usize;
+        let undefined = self.loss.options.fully_masked == FullyMasked::Nan;
+        let nan_or_zero = |undefined: bool| if undefined { f64::NAN } else { 0.0 };
+        let loss = nan_or_zero(undefined && matches!(self.loss.targets, Targets::Probabilities(_)));
+        let of_rows = |value: f64| (0..count).map(move |row| (row, value));
+        self.take_losses(of_rows(loss), of_rows(f64::NEG_INFINITY));
+        put(&mut self.places.log_sum_exp, of_rows(f64::NEG_INFINITY));
+        put(&mut self.places.label_log_probabilities, of_rows(0.0));
+        put(&mut self.places.entropy, of_rows(nan_or_zero(undefined)));
+        self.places.argmax.fill(0);
+    }
+
+    /// Puts the values of a window's rows in their places, of rows of which so many are neighbours.
+    pub(crate) fn take<'w>(&mut self, window: &Window, inner: u64, words: &'w [u32]) {
+        let rows = || window.row_indices(inner).map(|row| row as usize);
+        let count = rows().count();
+        let mut arrays = words.chunks(count.max(1));
+        let [losses, log_sum_exp, label, entropy, argmax] =
+            values_of(self.loss).map(|wanted| if wanted { arrays.next().unwrap_or_default() } else { &[] });
+        let widened = |&bits: &u32| f64::from(f32::from_bits(bits));
+        let of_rows = |words: &'w [u32]| rows().zip(words.iter().map(widened));
+        self.take_losses(of_rows(losses), of_rows(log_sum_exp));
+        put(&mut self.places.log_sum_exp, of_rows(log_sum_exp));
+        put(&mut self.places.label_log_probabilities, of_rows(label));
+        put(&mut self.places.entropy, of_rows(entropy));
+        for (row, &class) in rows().zip(argmax) {
+            if let Some(place) = self.places.argmax.get_mut(row) {
+                *place = class.into();
             }
         }
     }
 
-    /// Puts the values of a window's rows in their places.
-    pub(crate) fn take_row_values(&self, window: &Window, words: &[u32], rows: &mut RowResults<f64>) {
-        let Some(loss) = self.loss else { return };
-        let inner = self.job.rows.inner();
-        let count = window.row_indices(inner).count();
-        let mut arrays = words.chunks(count.max(1));
-        let RowResults { losses, log_sum_exp, label_log_probabilities, entropy, argmax } = rows;
-        let wanted = values_of(loss);
-        let floats = [losses, log_sum_exp, label_log_probabilities, entropy];
-        for (values, _) in floats.into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
-            for (row, &bits) in window.row_indices(inner).zip(arrays.next().unwrap_or_default()) {
-                values[row as usize] = f32::from_bits(bits).into();
+    /// Puts the losses of rows in their places, or adds them up. Where there is no z-loss, logarithms may be missing.
+    fn take_losses(
+        &mut self,
+        losses: impl Iterator<Item = (usize, f64)>,
+        log_sum_exp: impl Iterator<Item = (usize, f64)>,
+    ) {
+        let RowsTaken { loss, places, sums, next } = self;
+        let z_losses = loss.has_z_loss().then(|| log_sum_exp.map(|(row, lse)| loss.z_loss_of(row, lse)));
+        let mut z_losses = z_losses.into_iter().flatten();
+        let of_rows = losses.map(|(row, value)| (row, value, z_losses.next()));
+        if !loss.is_reduced() {
+            let whole =
+                of_rows.map(|(row, value, z_loss)| (row, z_loss.map_or(value, |z_loss| value + z_loss)));
+            return put(&mut places.losses, whole);
+        }
+        for (row, value, z_loss) in of_rows {
+            if row >= *next {
+                (*sums, *next) = (sums.plus(value, z_loss), row + 1);
             }
         }
-        if wanted[4] {
-            for (row, &class) in window.row_indices(inner).zip(arrays.next().unwrap_or_default()) {
-                argmax[row as usize] = class.into();
+    }
+}
+
+/// Puts values of rows in their places. Where there are no places, nothing is wanted.
+fn put(places: &mut ElementsMut<'_>, values: impl Iterator<Item = (usize, f64)>) {
+    fn each<C: Real>(places: &mut [C], values: impl Iterator<Item = (usize, f64)>) {
+        if places.is_empty() {
+            return;
+        }
+        for (row, value) in values {
+            if let Some(place) = places.get_mut(row) {
+                *place = narrow(value);
             }
         }
+    }
+    match places {
+        ElementsMut::F32(places) => each(places, values),
+        ElementsMut::F64(places) => each(places, values),
+        // Values of rows are of a type that is computed in.
+        ElementsMut::F16(_) | ElementsMut::Bf16(_) => {}
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use crate::cross_entropy::{ArrangedLoss, RowResults};
+use crate::cross_entropy::ArrangedLoss;
 use crate::engine::Choice;
 use crate::request::Arranged;
 use crate::tensor::check_length;
 use crate::wait::Waiting;
 use crate::{
-    Axes, Cpu, CrossEntropy, Dtype, Element, Elements, Engine, Error, Gpu, Losses, Op, Options, Progress,
-    Request, Result,
+    Axes, Cpu, CrossEntropy, Dtype, Element, Elements, Engine, Error, Gpu, LossMemory, LossTotals, Losses,
+    Op, Options, Progress, Request, Result,
 };
 
 /// Room for so many elements. A Jacobian may ask for more than there is.
@@ -22,7 +22,7 @@ pub(crate) fn room_for<R>(elements: u64) -> Result<Vec<R>> {
 }
 
 /// Memory for so many elements, all zero.
-fn memory_for<R: Element>(elements: u64) -> Result<Vec<R>> {
+pub(crate) fn memory_for<R: Clone + Default>(elements: u64) -> Result<Vec<R>> {
     let mut memory = room_for(elements)?;
     memory.resize(elements as usize, R::default());
     Ok(memory)
@@ -60,11 +60,12 @@ impl Gpu {
     async fn measure<R: Element>(
         &self,
         loss: &ArrangedLoss<'_>,
-        gradient: Option<&mut [R]>,
+        memory: &mut LossMemory<'_, R>,
         waiting: Waiting,
-    ) -> Result<Vec<RowResults<f64>>> {
+    ) -> Result<LossTotals> {
         self.check_dtype(widest::<R>(loss.logits, loss.operand()))?;
-        Ok(vec![self.transfer_loss(loss, gradient.map(R::elements_mut), waiting).await?])
+        let sums = self.transfer_loss(loss, loss.places(memory), waiting).await?;
+        Ok(loss.conclude(sums, memory))
     }
 }
 
@@ -79,6 +80,11 @@ impl Cpu {
         let compute = self.compute_arranged(arranged, R::elements_mut(result));
         observe(Progress { done: total, total, compute, ..Progress::default() });
         Ok(())
+    }
+
+    fn measure<R: Element>(&self, loss: &ArrangedLoss<'_>, memory: &mut LossMemory<'_, R>) -> LossTotals {
+        let sums = self.loss_arranged(loss, R::DTYPE, loss.places(memory));
+        loss.conclude(sums, memory)
     }
 
     /// Computes what is asked for.
@@ -110,9 +116,24 @@ impl Cpu {
     /// As [`Cpu::answer`], and [`Error::LabelOutOfRange`], [`Error::LossParameter`].
     pub fn cross_entropy<R: Element>(&self, loss: &CrossEntropy<'_>) -> Result<Losses<R>> {
         let arranged = loss.arranged()?;
-        let mut gradient = gradient_memory(&arranged)?;
-        let rows = self.loss_arranged(&arranged, gradient.as_deref_mut());
-        Ok(arranged.answer(rows, gradient))
+        let mut losses = arranged.new_memory()?;
+        losses.sums = self.measure(&arranged, &mut losses.memory()).sums;
+        Ok(losses)
+    }
+
+    /// [`Cpu::cross_entropy`] into the caller's memory: a slice for the losses, and one for each thing that is wanted
+    /// beside them, which has just its length. Otherwise nothing is written.
+    ///
+    /// # Errors
+    /// As [`Cpu::cross_entropy`].
+    pub fn cross_entropy_into<R: Element>(
+        &self,
+        loss: &CrossEntropy<'_>,
+        mut memory: LossMemory<'_, R>,
+    ) -> Result<LossTotals> {
+        let arranged = loss.arranged()?;
+        arranged.check_memory(&memory)?;
+        Ok(self.measure(&arranged, &mut memory))
     }
 
     /// Computes `op` along `axes` of a C-ordered array.
@@ -178,10 +199,6 @@ impl Cpu {
     }
 }
 
-fn gradient_memory<R: Element>(loss: &ArrangedLoss<'_>) -> Result<Option<Vec<R>>> {
-    loss.wanted.gradient.then(|| memory_for(loss.arrangement.rows.elements())).transpose()
-}
-
 impl Engine {
     async fn fulfil<R: Element>(
         &self,
@@ -205,14 +222,14 @@ impl Engine {
     async fn measure<R: Element>(
         &self,
         loss: &ArrangedLoss<'_>,
-        mut gradient: Option<&mut [R]>,
+        memory: &mut LossMemory<'_, R>,
         waiting: Waiting,
-    ) -> Result<Vec<RowResults<f64>>> {
+    ) -> Result<LossTotals> {
         match self.choice_for(widest::<R>(loss.logits, loss.operand())) {
-            Choice::Gpu(gpu) => gpu.measure(loss, gradient, waiting).await,
-            Choice::Cpu(cpu) => Ok(cpu.loss_arranged(loss, gradient)),
-            Choice::GpuThenCpu(gpu, cpu) => match gpu.measure(loss, gradient.as_deref_mut(), waiting).await {
-                Err(error) if error.is_exhaustion() => Ok(cpu.loss_arranged(loss, gradient)),
+            Choice::Gpu(gpu) => gpu.measure(loss, memory, waiting).await,
+            Choice::Cpu(cpu) => Ok(cpu.measure(loss, memory)),
+            Choice::GpuThenCpu(gpu, cpu) => match gpu.measure(loss, memory, waiting).await {
+                Err(error) if error.is_exhaustion() => Ok(cpu.measure(loss, memory)),
                 outcome => outcome,
             },
         }
@@ -252,9 +269,20 @@ macro_rules! calls {
                 waiting: Waiting,
             ) -> Result<Losses<R>> {
                 let arranged = loss.arranged()?;
-                let mut gradient = gradient_memory(&arranged)?;
-                let rows = self.measure(&arranged, gradient.as_deref_mut(), waiting).await?;
-                Ok(arranged.answer(rows, gradient))
+                let mut losses = arranged.new_memory()?;
+                losses.sums = self.measure(&arranged, &mut losses.memory(), waiting).await?.sums;
+                Ok(losses)
+            }
+
+            async fn cross_entropy_into_waiting<R: Element>(
+                &self,
+                loss: &CrossEntropy<'_>,
+                mut memory: LossMemory<'_, R>,
+                waiting: Waiting,
+            ) -> Result<LossTotals> {
+                let arranged = loss.arranged()?;
+                arranged.check_memory(&memory)?;
+                self.measure(&arranged, &mut memory, waiting).await
             }
 
             /// Computes what is asked for.
@@ -290,6 +318,20 @@ macro_rules! calls {
             /// As `answer`, and [`Error::LabelOutOfRange`], [`Error::LossParameter`].
             pub async fn cross_entropy<R: Element>(&self, loss: &CrossEntropy<'_>) -> Result<Losses<R>> {
                 self.cross_entropy_waiting(loss, Waiting::default()).await
+            }
+
+            /// Computes as `cross_entropy` does, into the caller's memory: a slice for the losses, and one for each
+            /// thing that is wanted beside them, which has just its length. Otherwise nothing is written. A second such
+            /// call allocates no memory for data, on the host or on the device.
+            ///
+            /// # Errors
+            /// As `cross_entropy`.
+            pub async fn cross_entropy_into<R: Element>(
+                &self,
+                loss: &CrossEntropy<'_>,
+                memory: LossMemory<'_, R>,
+            ) -> Result<LossTotals> {
+                self.cross_entropy_into_waiting(loss, memory, Waiting::default()).await
             }
 
             /// Computes `op` along `axes` of a C-ordered array.
@@ -383,6 +425,32 @@ macro_rules! calls {
             /// As `cross_entropy`.
             pub fn cross_entropy_blocking<R: Element>(&self, loss: &CrossEntropy<'_>) -> Result<Losses<R>> {
                 pollster::block_on(self.cross_entropy_waiting(loss, Waiting::Here))
+            }
+
+            /// `cross_entropy_into`, blocking.
+            ///
+            /// ```
+            #[doc = $example]
+            /// use wgpu_softmax::{CrossEntropy, LossMemory};
+            /// let loss = CrossEntropy::new(&[0.0f32, 0.0, 5.0, 5.0], &[2, 2], 1, &[0i64, 1]).with_gradient();
+            /// let (mut mean, mut gradient) = ([0.0f32], [0.0f32; 4]);
+            /// for _step in 0..3 {
+            ///     let memory = LossMemory::new(&mut mean).gradient(&mut gradient);
+            ///     assert_eq!(device.cross_entropy_into_blocking(&loss, memory)?.counted, 2);
+            /// }
+            /// approx::assert_relative_eq!(mean[0], 2f32.ln());
+            /// assert_eq!(gradient, [-0.25, 0.25, 0.25, -0.25]);
+            /// # Ok::<(), wgpu_softmax::Error>(())
+            /// ```
+            ///
+            /// # Errors
+            /// As `cross_entropy`.
+            pub fn cross_entropy_into_blocking<R: Element>(
+                &self,
+                loss: &CrossEntropy<'_>,
+                memory: LossMemory<'_, R>,
+            ) -> Result<LossTotals> {
+                pollster::block_on(self.cross_entropy_into_waiting(loss, memory, Waiting::Here))
             }
 
             /// `compute`, blocking.

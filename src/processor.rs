@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::cpu::{compute_loss, compute_request, compute_rows};
-use crate::cross_entropy::{ArrangedLoss, RowResults};
+use crate::cpu::{compute_loss, compute_request, compute_rows, thread_count};
+use crate::cross_entropy::{ArrangedLoss, LossPlaces, LossSums};
 use crate::request::Arranged;
 use crate::transfer::Clock;
-use crate::{Element, Elements, ElementsMut};
+use crate::{Dtype, Elements, ElementsMut};
 
 /// The CPU, with all the threads of rayon's global pool.
 ///
@@ -25,7 +25,7 @@ impl Cpu {
 
     /// What reports call it.
     pub fn name(&self) -> String {
-        format!("CPU ({}, {} thread(s))", std::env::consts::ARCH, threads())
+        format!("CPU ({}, {} thread(s))", std::env::consts::ARCH, thread_count())
     }
 
     /// Computes a request into a result of the right length, and tells how long that took.
@@ -44,27 +44,19 @@ impl Cpu {
         clock.elapsed()
     }
 
-    /// What is wanted of each row of a loss, some rows after the others, and its gradient.
-    pub(crate) fn loss_arranged<R: Element>(
+    /// What is wanted of each row of a loss whose results are of a type; and what the losses sum to where they are
+    /// reduced.
+    pub(crate) fn loss_arranged(
         &self,
         loss: &ArrangedLoss<'_>,
-        gradient: Option<&mut [R]>,
-    ) -> Vec<RowResults<f64>> {
-        compute_loss(loss, R::DTYPE, gradient.map(R::elements_mut))
+        results: Dtype,
+        places: LossPlaces<'_>,
+    ) -> LossSums {
+        compute_loss(loss, results, places)
     }
 }
 
 /// Whether logits of the type that is computed in can be read, and the result written, where they lie.
 fn is_in_place(arranged: &Arranged<'_>) -> bool {
     arranged.is_plain() && !arranged.arrangement.is_permuted()
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn threads() -> usize {
-    rayon::current_num_threads()
-}
-
-#[cfg(target_arch = "wasm32")]
-fn threads() -> usize {
-    1
 }

@@ -13,9 +13,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::arrangement::Arrangement;
-use crate::cross_entropy::{ArrangedLoss, RowResults};
+use crate::cross_entropy::{ArrangedLoss, LossPlaces, LossSums};
 use crate::encode::{Prepared, Ranges, Whole, bind_group, filled_buffer, uniform_buffer};
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, RowsTaken};
 use crate::pipelines::binding;
 use crate::plan::{Job, Parameters, Stage};
 use crate::request::Arranged;
@@ -302,16 +302,17 @@ impl Gpu {
         self.flow_elements(&inputs, Some(result), None, waiting, observe).await
     }
 
-    /// Computes a loss, window by window.
+    /// Computes a loss, window by window, and what the rows' losses sum to where they are reduced.
     pub(crate) async fn transfer_loss(
         &self,
         loss: &ArrangedLoss<'_>,
-        gradient: Option<ElementsMut<'_>>,
+        places: LossPlaces<'_>,
         waiting: Waiting,
-    ) -> Result<RowResults<f64>> {
+    ) -> Result<LossSums> {
+        let LossPlaces { gradient, of_rows } = places;
         let dtype = gradient.as_ref().map(ElementsMut::dtype);
         let inputs = Inputs::of_loss(loss, dtype);
-        let mut rows = inputs.empty_row_results();
+        let mut rows = RowsTaken::new(loss, of_rows);
         // Both come from one pass, unless that asks for more buffers than a shader may have.
         if gradient.is_some() && !self.has_buffers_for(inputs.job_of_one_slab()?) {
             let [of_values, of_gradient] = inputs.in_two_passes();
@@ -320,14 +321,14 @@ impl Gpu {
         } else {
             self.flow_elements(&inputs, gradient, Some(&mut rows), waiting, |_| {}).await?;
         }
-        Ok(rows)
+        Ok(rows.sums())
     }
 
     async fn flow_elements(
         &self,
         inputs: &Inputs<'_>,
         result: Option<ElementsMut<'_>>,
-        rows: Option<&mut RowResults<f64>>,
+        rows: Option<&mut RowsTaken<'_>>,
         waiting: Waiting,
         observe: impl FnMut(Progress),
     ) -> Result<()> {
@@ -346,13 +347,13 @@ impl Gpu {
         &self,
         inputs: &Inputs<'_>,
         mut result: Option<&mut [R]>,
-        mut row_results: Option<&mut RowResults<f64>>,
+        mut rows_taken: Option<&mut RowsTaken<'_>>,
         waiting: Waiting,
         mut observe: impl FnMut(Progress),
     ) -> Result<()> {
         let mut budget = self.stream_bytes();
         loop {
-            let (result, rows) = (result.as_deref_mut(), row_results.as_deref_mut());
+            let (result, rows) = (result.as_deref_mut(), rows_taken.as_deref_mut());
             match self.flow_within(budget, inputs, result, rows, waiting, &mut observe).await {
                 Err(Error::OutOfMemory { .. }) if budget > LEAST_STREAM_BYTES => {
                     self.release_memory();
@@ -368,7 +369,7 @@ impl Gpu {
         budget: u64,
         inputs: &Inputs<'_>,
         mut result: Option<&mut [R]>,
-        mut row_results: Option<&mut RowResults<f64>>,
+        mut rows_taken: Option<&mut RowsTaken<'_>>,
         waiting: Waiting,
         mut observe: impl FnMut(Progress),
     ) -> Result<()> {
@@ -376,7 +377,10 @@ impl Gpu {
         let Job { op, rows, result: written, .. } = inputs.job;
         let mut progress = Progress { total: rows.elements(), ..Progress::default() };
         crate::rows::checked_product(&[rows.outer(), written.classes(), rows.inner()])?;
-        if rows.count() == 0 || written.elements() == 0 && row_results.is_none() {
+        if let Some(rows) = rows_taken.as_deref_mut() {
+            rows.begin();
+        }
+        if rows.count() == 0 || written.elements() == 0 && rows_taken.is_none() {
             observe(progress);
             return Ok(());
         }
@@ -389,8 +393,8 @@ impl Gpu {
                     *result = R::rounded(<R::Computed as crate::cpu::Real>::narrow(value(place)));
                 }
             }
-            if let Some(rows) = row_results {
-                inputs.without_classes(rows);
+            if let Some(rows) = rows_taken {
+                rows.without_classes();
             }
             observe(progress);
             return Ok(());
@@ -408,8 +412,8 @@ impl Gpu {
                 let clock = Clock::start();
                 let elements = part.job.result.elements() as usize;
                 workspace.drain(self, part, |bytes, row_values| {
-                    if let Some(rows) = row_results.as_deref_mut() {
-                        inputs.take_row_values(window, bytemuck::cast_slice(row_values), rows);
+                    if let Some(rows) = rows_taken.as_deref_mut() {
+                        rows.take(window, written.inner(), bytemuck::cast_slice(row_values));
                     }
                     let Some(result) = result.as_deref_mut() else { return };
                     let values: &[R] = bytemuck::cast_slice(&bytes[..elements * size_of::<R>()]);

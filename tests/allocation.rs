@@ -5,7 +5,7 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use wgpu_softmax::{Cpu, Op, Options};
+use wgpu_softmax::{Cpu, CrossEntropy, LossMemory, Op, Options, Reduction};
 
 /// The system's allocator, which remembers the largest request.
 struct Watched;
@@ -62,5 +62,30 @@ fn a_second_call_allocates_nothing_as_large_as_the_data() {
             on_gpu();
             assert!(largest_during(on_gpu) < 1 << 18, "{op} along {axis} on the GPU");
         }
+    }
+
+    // Short rows, of which there are many: nothing that grows with their number either.
+    let (rows, classes) = (1_000_000, 4);
+    let (logits, labels) = (vec![0.5f32; rows * classes], vec![1i64; rows]);
+    let mut result = vec![0.0f32; rows * classes];
+    let shape = [rows, classes];
+    for reduction in [Reduction::None, Reduction::Mean] {
+        let loss = CrossEntropy::new(&logits, &shape, 1, &labels).reduction(reduction).z_loss(1e-3);
+        let loss = loss.with_gradient().with_log_sum_exp();
+        let mut losses = vec![0.0f32; if reduction == Reduction::None { rows } else { 1 }];
+        let mut log_sum_exp = vec![0.0f32; rows];
+        let mut on_cpu = || {
+            let memory = LossMemory::new(&mut losses).gradient(&mut result).log_sum_exp(&mut log_sum_exp);
+            Cpu::new().cross_entropy_into(&loss, memory).unwrap();
+        };
+        on_cpu();
+        assert!(largest_during(on_cpu) < 1 << 20, "a loss, {reduction:?}, on the CPU");
+        let Some(gpu) = common::device::gpu() else { continue };
+        let mut on_gpu = || {
+            let memory = LossMemory::new(&mut losses).gradient(&mut result).log_sum_exp(&mut log_sum_exp);
+            gpu.cross_entropy_into_blocking(&loss, memory).unwrap();
+        };
+        on_gpu();
+        assert!(largest_during(on_gpu) < 1 << 20, "a loss, {reduction:?}, on the GPU");
     }
 }

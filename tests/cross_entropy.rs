@@ -10,7 +10,8 @@ use common::loss::{LabelArray, Loss, Target, WorstOfLoss};
 use common::rows_of_interest::{Character, Random};
 use common::stored::Stored;
 use wgpu_softmax::{
-    Adjustment, CrossEntropy, Dtype, Elements, Error, FullyMasked, Given, Op, Options, Reduction,
+    Adjustment, CrossEntropy, Dtype, Element, Elements, Error, FullyMasked, Given, LossMemory, Losses, Op,
+    Options, Reduction, bf16, f16,
 };
 
 const REDUCTIONS: [Reduction; 3] = [Reduction::None, Reduction::Sum, Reduction::Mean];
@@ -606,5 +607,177 @@ fn rows_beyond_all_memory() {
     for device in devices() {
         let outcome = device.cross_entropy::<f32>(&loss);
         assert!(matches!(outcome, Err(Error::OutOfMemory { .. })), "{}", device.name());
+    }
+}
+
+/// Bits, so that a NaN is like itself.
+fn bits<T: Element>(values: &[T]) -> Vec<u8> {
+    bytemuck::cast_slice(values).to_vec()
+}
+
+/// Memory of the caller's for everything that may be wanted, which held other things before.
+struct Room<R: Element> {
+    losses: Vec<R::Computed>,
+    gradient: Vec<R>,
+    label_log_probabilities: Vec<R::Computed>,
+    log_sum_exp: Vec<R::Computed>,
+    entropy: Vec<R::Computed>,
+    argmax: Vec<u64>,
+}
+
+impl<R: Element> Room<R> {
+    fn like(losses: &Losses<R>, untouched: R) -> Self {
+        let computed = untouched.computed();
+        let of_rows = |values: &Option<Vec<R::Computed>>| vec![computed; values.as_ref().map_or(0, Vec::len)];
+        Room {
+            losses: vec![computed; losses.losses.len()],
+            gradient: vec![untouched; losses.gradient.as_ref().map_or(0, Vec::len)],
+            label_log_probabilities: of_rows(&losses.label_log_probabilities),
+            log_sum_exp: of_rows(&losses.log_sum_exp),
+            entropy: of_rows(&losses.entropy),
+            argmax: vec![77; losses.argmax.as_ref().map_or(0, Vec::len)],
+        }
+    }
+
+    fn memory(&mut self) -> LossMemory<'_, R> {
+        LossMemory::new(&mut self.losses)
+            .gradient(&mut self.gradient)
+            .label_log_probabilities(&mut self.label_log_probabilities)
+            .log_sum_exp(&mut self.log_sum_exp)
+            .entropy(&mut self.entropy)
+            .argmax(&mut self.argmax)
+    }
+
+    /// All of it, one after the other.
+    fn bits(&self) -> Vec<Vec<u8>> {
+        let Room { losses, gradient, label_log_probabilities, log_sum_exp, entropy, argmax } = self;
+        let of_rows = [losses, label_log_probabilities, log_sum_exp, entropy];
+        let others = [bits(gradient), bytemuck::cast_slice(argmax).to_vec()];
+        of_rows.into_iter().map(|values| bits(values)).chain(others).collect()
+    }
+}
+
+fn bits_of<R: Element>(losses: &Losses<R>) -> Vec<Vec<u8>> {
+    let of_rows = |values: &Option<Vec<R::Computed>>| bits(values.as_deref().unwrap_or_default());
+    vec![
+        bits(&losses.losses),
+        of_rows(&losses.label_log_probabilities),
+        of_rows(&losses.log_sum_exp),
+        of_rows(&losses.entropy),
+        bits(losses.gradient.as_deref().unwrap_or_default()),
+        bytemuck::cast_slice(losses.argmax.as_deref().unwrap_or_default()).to_vec(),
+    ]
+}
+
+/// Into the caller's memory go the bits that are returned otherwise, whatever it held.
+fn written_as_returned<R: Element>(untouched: R) {
+    let layouts = [
+        Layout::new(&[9, 5], &[1]),
+        Layout::new(&[700, 130], &[1]),
+        Layout::new(&[2, 6, 3, 2], &[1]),
+        Layout::new(&[2, 3, 4], &[0, 2]),
+        Layout::new(&[1, 9001], &[1]),
+    ];
+    for layout in layouts {
+        let labels = some_ignored(&random_labels(layout.rows(), layout.classes(), 5), -1);
+        for (choices, reduction) in (0..8).flat_map(|choices| REDUCTIONS.map(|how| (choices, how))) {
+            let has = |choice: usize| choices >> choice & 1 == 1;
+            let logits = Stored::row(R::DTYPE, Character::Normal, layout.elements(), 3);
+            let mut loss = loss_of(logits, &layout, &labels);
+            loss.ignored = Some(-1);
+            loss.gradient = has(0).then_some(R::DTYPE);
+            loss.extras = has(1);
+            loss.z_loss = if has(2) { 1e-2 } else { 0.0 };
+            loss.reduction = reduction;
+            for device in devices().iter().filter(|device| loss.serves(device)) {
+                let asked = loss.cross_entropy();
+                let returned = device.cross_entropy::<R>(&asked).unwrap();
+                let mut room = Room::like(&returned, untouched);
+                for _ in 0..2 {
+                    let totals = device.cross_entropy_into(&asked, room.memory()).unwrap();
+                    let what = format!("choices {choices:03b}, {reduction:?} on {}", device.name());
+                    assert!(room.bits() == bits_of(&returned), "{what}");
+                    assert_eq!(totals.counted, returned.counted, "{what}");
+                    assert_eq!(totals.sums.to_bits(), returned.sums.to_bits(), "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn memory_of_the_callers_gets_the_same_bits() {
+    written_as_returned::<f32>(-7.0);
+    written_as_returned::<f64>(-7.0);
+    written_as_returned::<bf16>(bf16::from_f32(-7.0));
+    written_as_returned::<f16>(f16::from_f32(-7.0));
+}
+
+/// A slice too short, too long, missing, or of what is not wanted: nothing is written then, not even elsewhere.
+#[test]
+fn memory_that_does_not_fit_is_left_alone() {
+    let (logits, shape, labels) = ([0.5f32; 6], [2, 3], [0i64, 1]);
+    let loss = |wanted: bool, reduction| {
+        let loss = CrossEntropy::new(&logits, &shape, 1, &labels).reduction(reduction);
+        if !wanted {
+            return loss;
+        }
+        loss.with_gradient().with_label_log_probabilities().with_log_sum_exp().with_entropy().with_argmax()
+    };
+    for device in devices() {
+        for (wanted, reduction) in [true, false].into_iter().flat_map(|all| REDUCTIONS.map(|how| (all, how)))
+        {
+            let loss = loss(wanted, reduction);
+            let right = device.cross_entropy::<f32>(&loss).unwrap();
+            let change = |which: usize, by: isize| {
+                let mut room = Room::like(&right, 9.0f32);
+                let resized = |length: usize| length.checked_add_signed(by);
+                let values = [
+                    &mut room.losses,
+                    &mut room.gradient,
+                    &mut room.label_log_probabilities,
+                    &mut room.log_sum_exp,
+                    &mut room.entropy,
+                ];
+                match values.into_iter().nth(which) {
+                    Some(values) => values.resize(resized(values.len())?, 9.0),
+                    None => room.argmax.resize(resized(room.argmax.len())?, 77),
+                }
+                Some(room)
+            };
+            for (which, by) in (0..6).flat_map(|which| [-6, -2, -1, 1].map(|by| (which, by))) {
+                let Some(mut room) = change(which, by) else { continue };
+                let before = room.bits();
+                let error = device.cross_entropy_into(&loss, room.memory()).unwrap_err();
+                assert!(matches!(error, Error::LengthMismatch { .. }), "{error}");
+                assert!(room.bits() == before, "slice {which}, {by:+}, on {}", device.name());
+            }
+        }
+        let wrong = CrossEntropy::new(&logits, &shape, 1, &[0i64, 3]);
+        let mut losses = [9.0f32];
+        let error = device.cross_entropy_into::<f32>(&wrong, LossMemory::new(&mut losses)).unwrap_err();
+        assert!(matches!(error, Error::LabelOutOfRange { .. }) && losses == [9.0], "{error}");
+    }
+}
+
+/// Where the GPU takes a call in several windows, whose last ones overlap, or starts it again.
+#[test]
+fn losses_of_windows_are_added_up_once() {
+    let Some(gpu) = common::device::gpu() else { return };
+    let narrow = gpu.planning_with(gpu.capabilities().clone());
+    narrow.stream_within(1 << 14);
+    for shape in [[700, 9, 1], [3, 70, 41], [2, 5, 1000]] {
+        let layout = Layout::new(&shape, &[1]);
+        let labels = some_ignored(&random_labels(layout.rows(), layout.classes(), 5), -1);
+        let logits = Stored::row(Dtype::F32, Character::Normal, layout.elements(), 3);
+        for reduction in REDUCTIONS {
+            let mut loss = loss_of(logits.clone(), &layout, &labels);
+            (loss.ignored, loss.z_loss, loss.reduction) = (Some(-1), 1e-2, reduction);
+            let loss = loss.cross_entropy();
+            let at_once = gpu.cross_entropy_blocking::<f32>(&loss).unwrap();
+            let in_windows = narrow.cross_entropy_blocking::<f32>(&loss).unwrap();
+            assert!(bits_of(&in_windows) == bits_of(&at_once), "{shape:?}, {reduction:?}");
+            assert_eq!(in_windows.sums, at_once.sums, "{shape:?}, {reduction:?}");
+        }
     }
 }

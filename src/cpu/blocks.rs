@@ -77,10 +77,27 @@ impl<'a> Layout<'a> {
         result: &mut [R],
         work: impl Fn(&mut M, Range<usize>, Place<'_, R>) -> O + Send + Sync,
     ) -> Vec<O> {
+        self.map_some_blocks(0..self.blocks(rows_per_block), rows_per_block, written, result, work)
+    }
+
+    /// How many blocks of so many rows there are.
+    pub(super) fn blocks(&self, rows_per_block: usize) -> usize {
+        self.rows.div_ceil(rows_per_block.max(1))
+    }
+
+    /// As [`Layout::map_blocks`], for some of the blocks.
+    pub(super) fn map_some_blocks<M: Default + Send, R: Element, O: Send>(
+        &self,
+        blocks: Range<usize>,
+        rows_per_block: usize,
+        written: Written,
+        result: &mut [R],
+        work: impl Fn(&mut M, Range<usize>, Place<'_, R>) -> O + Send + Sync,
+    ) -> Vec<O> {
         let rows_per_block = rows_per_block.max(1);
         let result = SharedResult::new(result);
-        threads::map_with(self.rows.div_ceil(rows_per_block), |memory, block| {
-            let first = block * rows_per_block;
+        threads::map_with(blocks.len(), |memory, block| {
+            let first = (blocks.start + block) * rows_per_block;
             let rows = first..self.rows.min(first + rows_per_block);
             work(memory, rows.clone(), Place { layout: self, rows, written, result: &result })
         })

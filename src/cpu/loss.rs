@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 
-use crate::cross_entropy::{ArrangedLoss, LABELS_AT_ONCE, RowResults};
+use crate::cross_entropy::{ArrangedLoss, LABELS_AT_ONCE, LossPlaces, LossSums, RowPlaces, narrow};
 use crate::one_call::widest;
 use crate::{Dtype, Element, Elements, ElementsMut, FullyMasked, Targets};
 
@@ -17,6 +17,7 @@ use super::exponential::Anchors;
 use super::instruction_set::Machine;
 use super::lanes::{LANES, LaneSums, chunk_of, sum_of_pairs};
 use super::real::Real;
+use super::shared_result::SharedResult;
 use super::statistics::{ROWS_AT_ONCE, Statistics};
 use super::vectors::Vector;
 use super::{for_each_logarithm, instruction_set, measure_rows, threads};
@@ -27,33 +28,40 @@ const CLASSES_PER_PIECE: usize = 1 << 16;
 // Or labels would be missed where logarithms come with more rows.
 const _: () = assert!(ROWS_AT_ONCE <= LABELS_AT_ONCE);
 
-/// What is wanted of each row of a loss whose results are of a type, some rows after the others, and its gradient.
+/// Blocks that each thread gets before their losses are added up, where they are reduced: so that what waits for that
+/// does not grow with the rows.
+const BLOCKS_PER_ROUND: usize = 16;
+
+/// What is wanted of each row of a loss whose results are of a type, and its gradient; and what the rows' losses sum to
+/// where they are reduced.
 ///
 /// Of a type that is known at run time, so that all of this is compiled once, here, and not for each crate that calls
 /// it.
-pub(crate) fn compute_loss(
-    loss: &ArrangedLoss<'_>,
-    results: Dtype,
-    gradient: Option<ElementsMut<'_>>,
-) -> Vec<RowResults<f64>> {
+pub(crate) fn compute_loss(loss: &ArrangedLoss<'_>, results: Dtype, places: LossPlaces<'_>) -> LossSums {
+    let LossPlaces { gradient, of_rows } = places;
+    let places = &SharedPlaces::new(of_rows);
     match (gradient, results) {
-        (Some(ElementsMut::F16(gradient)), _) => compute_into::<f16>(loss, Some(gradient)),
-        (Some(ElementsMut::Bf16(gradient)), _) => compute_into::<bf16>(loss, Some(gradient)),
-        (Some(ElementsMut::F32(gradient)), _) => compute_into::<f32>(loss, Some(gradient)),
-        (Some(ElementsMut::F64(gradient)), _) => compute_into::<f64>(loss, Some(gradient)),
-        (None, Dtype::F16) => compute_into::<f16>(loss, None),
-        (None, Dtype::Bf16) => compute_into::<bf16>(loss, None),
-        (None, Dtype::F32) => compute_into::<f32>(loss, None),
-        (None, Dtype::F64) => compute_into::<f64>(loss, None),
+        (Some(ElementsMut::F16(gradient)), _) => compute_into::<f16>(loss, Some(gradient), places),
+        (Some(ElementsMut::Bf16(gradient)), _) => compute_into::<bf16>(loss, Some(gradient), places),
+        (Some(ElementsMut::F32(gradient)), _) => compute_into::<f32>(loss, Some(gradient), places),
+        (Some(ElementsMut::F64(gradient)), _) => compute_into::<f64>(loss, Some(gradient), places),
+        (None, Dtype::F16) => compute_into::<f16>(loss, None, places),
+        (None, Dtype::Bf16) => compute_into::<bf16>(loss, None, places),
+        (None, Dtype::F32) => compute_into::<f32>(loss, None, places),
+        (None, Dtype::F64) => compute_into::<f64>(loss, None, places),
     }
 }
 
-fn compute_into<R: Element>(loss: &ArrangedLoss<'_>, gradient: Option<&mut [R]>) -> Vec<RowResults<f64>> {
+fn compute_into<R: Element>(
+    loss: &ArrangedLoss<'_>,
+    gradient: Option<&mut [R]>,
+    places: &SharedPlaces<'_>,
+) -> LossSums {
     match (widest::<R>(loss.logits, None), loss.logits) {
-        (Dtype::F64, Elements::F64(logits)) => compute_in::<f64, R>(loss, Some(logits), gradient),
-        (Dtype::F64, _) => compute_in::<f64, R>(loss, None, gradient),
-        (_, Elements::F32(logits)) => compute_in::<f32, R>(loss, Some(logits), gradient),
-        _ => compute_in::<f32, R>(loss, None, gradient),
+        (Dtype::F64, Elements::F64(logits)) => compute_in::<f64, R>(loss, Some(logits), gradient, places),
+        (Dtype::F64, _) => compute_in::<f64, R>(loss, None, gradient, places),
+        (_, Elements::F32(logits)) => compute_in::<f32, R>(loss, Some(logits), gradient, places),
+        _ => compute_in::<f32, R>(loss, None, gradient, places),
     }
 }
 
@@ -62,7 +70,8 @@ fn compute_in<T: Real, R: Element>(
     loss: &ArrangedLoss<'_>,
     logits: Option<&[T]>,
     gradient: Option<&mut [R]>,
-) -> Vec<RowResults<f64>> {
+    places: &SharedPlaces<'_>,
+) -> LossSums {
     let layout = Layout::new(&loss.arrangement);
     let weights = || (0..layout.classes).map(|class| loss.class_weight(class));
     let class_weights = if loss.class_weights.is_some() { weights().collect() } else { Vec::new() };
@@ -75,15 +84,120 @@ fn compute_in<T: Real, R: Element>(
     let writes_gradient = gradient.is_some();
     let task = Task { loss, layout, class_weights, spread, smoothed, sum_of_smoothed, writes_gradient };
     let in_place = logits.filter(|_| layout.is_contiguous() && task.needs_logarithms_alone());
-    layout.map_blocks(
-        layout.rows_per_block(layout.classes),
-        Written::PerElement,
-        gradient.unwrap_or_default(),
-        |memory, rows, place| match in_place {
-            Some(logits) => task.block_of_labels::<T>(logits, rows),
-            None => task.block::<T, R>(memory, rows, place),
-        },
-    )
+    let gradient = gradient.unwrap_or_default();
+    let rows_per_block = layout.rows_per_block(layout.classes);
+    let blocks = layout.blocks(rows_per_block);
+    let blocks_per_round =
+        if loss.is_reduced() { BLOCKS_PER_ROUND * threads::count() } else { blocks.max(1) };
+
+    let mut sums = loss.before();
+    for first in (0..blocks).step_by(blocks_per_round) {
+        let round = first..blocks.min(first + blocks_per_round);
+        let of_blocks = layout.map_some_blocks(
+            round,
+            rows_per_block,
+            Written::PerElement,
+            &mut *gradient,
+            |memory: &mut Memory<T>, rows, place| {
+                memory.results.clear();
+                match in_place {
+                    Some(logits) => task.block_of_labels(&mut memory.results, logits, rows.clone()),
+                    None => task.block::<T, R>(memory, rows.clone(), place),
+                }
+                // SAFETY: no two blocks have a row in common.
+                unsafe { task.settle(&mut memory.results, rows.start, places) }
+            },
+        );
+        // In the order of the rows, however they are divided.
+        for OfReduction { losses, z_losses } in of_blocks.into_iter().flatten() {
+            let mut z_losses = z_losses.into_iter();
+            sums = losses.into_iter().fold(sums, |sums, loss| sums.plus(loss, z_losses.next()));
+        }
+    }
+    sums
+}
+
+/// What a device finds out of each row of a block. What is not wanted stays empty.
+#[derive(Default)]
+struct RowResults {
+    /// Σ q·nll, 0 for an ignored row.
+    losses: Vec<f64>,
+    /// Wanted, or needed for the z-loss.
+    log_sum_exp: Vec<f64>,
+    label_log_probabilities: Vec<f64>,
+    entropy: Vec<f64>,
+    argmax: Vec<u64>,
+}
+
+impl RowResults {
+    /// Forgets the rows, and keeps the memory.
+    fn clear(&mut self) {
+        let RowResults { losses, log_sum_exp, label_log_probabilities, entropy, argmax } = self;
+        [losses, log_sum_exp, label_log_probabilities, entropy].into_iter().for_each(Vec::clear);
+        argmax.clear();
+    }
+}
+
+/// The losses of a block's rows where they are reduced.
+struct OfReduction {
+    losses: Vec<f64>,
+    /// Empty where there is no z-loss.
+    z_losses: Vec<f64>,
+}
+
+/// Where the values of rows belong, for blocks that are computed at the same time.
+struct SharedPlaces<'m> {
+    losses: SharedValues<'m>,
+    log_sum_exp: SharedValues<'m>,
+    label_log_probabilities: SharedValues<'m>,
+    entropy: SharedValues<'m>,
+    argmax: SharedResult<'m, u64>,
+}
+
+/// A value of each row, in a type that is computed in; of no row where it is not wanted.
+enum SharedValues<'m> {
+    F32(SharedResult<'m, f32>),
+    F64(SharedResult<'m, f64>),
+}
+
+impl<'m> SharedPlaces<'m> {
+    fn new(places: RowPlaces<'m>) -> Self {
+        let RowPlaces { losses, log_sum_exp, label_log_probabilities, entropy, argmax } = places;
+        SharedPlaces {
+            losses: SharedValues::new(losses),
+            log_sum_exp: SharedValues::new(log_sum_exp),
+            label_log_probabilities: SharedValues::new(label_log_probabilities),
+            entropy: SharedValues::new(entropy),
+            argmax: SharedResult::new(argmax),
+        }
+    }
+}
+
+impl<'m> SharedValues<'m> {
+    fn new(places: ElementsMut<'m>) -> Self {
+        match places {
+            ElementsMut::F32(places) => SharedValues::F32(SharedResult::new(places)),
+            ElementsMut::F64(places) => SharedValues::F64(SharedResult::new(places)),
+            // Values of rows are of a type that is computed in.
+            ElementsMut::F16(_) | ElementsMut::Bf16(_) => SharedValues::F32(SharedResult::new(&mut [])),
+        }
+    }
+
+    /// Puts the values of some rows in their places, if there are any.
+    ///
+    /// # Safety
+    /// No other thread writes those of the same rows meanwhile.
+    unsafe fn put(&self, first: usize, values: &[f64]) {
+        fn narrowed<C: Real>(values: &[f64], places: &mut [C]) {
+            places.iter_mut().zip(values).for_each(|(place, &value)| *place = narrow(value));
+        }
+        match self {
+            // SAFETY: as this function's contract says.
+            SharedValues::F32(places) => narrowed(values, unsafe { places.part(first, values.len()) }),
+            // SAFETY: as above.
+            SharedValues::F64(places) => narrowed(values, unsafe { places.part(first, values.len()) }),
+        }
+    }
 }
 
 /// A loss on its way.
@@ -106,6 +220,7 @@ struct Memory<T> {
     block: (Vec<T>, Vec<bool>),
     targets: Vec<f64>,
     q: Vec<f64>,
+    results: RowResults,
 }
 
 /// A row of logits and what its statistics say.
@@ -190,9 +305,9 @@ impl Task<'_> {
         memory: &mut Memory<T>,
         rows: Range<usize>,
         mut place: Place<'_, R>,
-    ) -> RowResults<f64> {
+    ) {
         let (loss, wanted, classes) = (self.loss, self.loss.wanted, self.layout.classes);
-        let Memory { block, targets, q } = memory;
+        let Memory { block, targets, q, results } = memory;
         let block = Block::new(block, &self.layout, loss.logits, &loss.adjustment, rows.clone());
         let statistics = measure_rows(self.layout.instructions, block.logits, classes, rows.len());
         let Block { logits, takes_part, .. } = block;
@@ -205,7 +320,6 @@ impl Task<'_> {
             }
         };
 
-        let mut results = RowResults::default();
         for (index, (row_index, statistics)) in rows.zip(&statistics).enumerate() {
             let range = index * classes..(index + 1) * classes;
             let participation = Participation::of(takes_part, range.clone());
@@ -238,7 +352,45 @@ impl Task<'_> {
         if self.writes_gradient {
             place.write(logits);
         }
-        results
+    }
+
+    /// Puts the values of a block's rows in their places, from row `first` on; and hands out the losses where they are
+    /// reduced.
+    ///
+    /// # Safety
+    /// No other thread writes those of the same rows meanwhile.
+    unsafe fn settle(
+        &self,
+        results: &mut RowResults,
+        first: usize,
+        places: &SharedPlaces<'_>,
+    ) -> Option<OfReduction> {
+        let RowResults { losses, log_sum_exp, label_log_probabilities, entropy, argmax } = results;
+        // SAFETY: as this function's contract says, five times.
+        unsafe {
+            places.log_sum_exp.put(first, log_sum_exp);
+            places.label_log_probabilities.put(first, label_log_probabilities);
+            places.entropy.put(first, entropy);
+            let classes = places.argmax.part(first, argmax.len());
+            classes.iter_mut().zip(&*argmax).for_each(|(place, &class)| *place = class);
+        }
+        let loss = self.loss;
+        if loss.has_z_loss() {
+            for (index, value) in log_sum_exp.iter_mut().enumerate() {
+                *value = loss.z_loss_of(first + index, *value);
+            }
+        } else {
+            log_sum_exp.clear();
+        }
+        let z_losses = log_sum_exp;
+        if loss.is_reduced() {
+            let (losses, z_losses) = (std::mem::take(losses), std::mem::take(z_losses));
+            return Some(OfReduction { losses, z_losses });
+        }
+        losses.iter_mut().zip(&*z_losses).for_each(|(loss, z_loss)| *loss += z_loss);
+        // SAFETY: as above.
+        unsafe { places.losses.put(first, losses) };
+        None
     }
 
     #[inline(always)]
@@ -259,11 +411,10 @@ impl Task<'_> {
     }
 
     /// A block of rows of which no more is wanted, where they lie.
-    fn block_of_labels<T: Real>(&self, logits: &[T], rows: Range<usize>) -> RowResults<f64> {
+    fn block_of_labels<T: Real>(&self, results: &mut RowResults, logits: &[T], rows: Range<usize>) {
         let (loss, classes) = (self.loss, self.layout.classes);
-        let Targets::Labels(labels) = loss.targets else { return RowResults::default() };
+        let Targets::Labels(labels) = loss.targets else { return };
         let logits = logits.get(rows.start * classes..rows.end * classes).unwrap_or_default();
-        let mut results = RowResults::default();
         results.losses.reserve_exact(rows.len());
         let wanted = loss.wanted;
         let unweighted = self.class_weights.is_empty();
@@ -303,7 +454,6 @@ impl Task<'_> {
                 }));
             }
         });
-        results
     }
 
     /// The targets of a row, with memory for them; `None` where it is ignored.

@@ -64,6 +64,7 @@ pub use real::Real;
 pub(crate) use request::compute_request;
 pub use row_in_pieces::{MeasuredRow, RowInPieces};
 use statistics::{Statistics, Take};
+pub(crate) use threads::count as thread_count;
 
 /// Computes every row of `logits` into `result`.
 ///

@@ -7,6 +7,18 @@
 /// another thread costs.
 pub(super) const LOGITS_PER_TASK: usize = 1 << 15;
 
+/// How many threads there are.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn count() -> usize {
+    rayon::current_num_threads()
+}
+
+/// How many threads there are.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn count() -> usize {
+    1
+}
+
 /// Calls `work` with every number below `tasks`.
 pub(super) fn for_each(tasks: usize, work: impl Fn(usize) + Send + Sync) {
     #[cfg(not(target_arch = "wasm32"))]

@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use wgpu_softmax::{Cpu, CrossEntropy, Element, Gpu, Losses, Request, Result, wgpu};
+use wgpu_softmax::{Cpu, CrossEntropy, Element, Gpu, LossMemory, LossTotals, Losses, Request, Result, wgpu};
 
 /// What the same questions are put to.
 pub enum Processor {
@@ -41,6 +41,17 @@ impl Processor {
         match self {
             Processor::Cpu(cpu) => cpu.cross_entropy(loss),
             Processor::Gpu(gpu) => gpu.cross_entropy_blocking(loss),
+        }
+    }
+
+    pub fn cross_entropy_into<R: Element>(
+        &self,
+        loss: &CrossEntropy<'_>,
+        memory: LossMemory<'_, R>,
+    ) -> Result<LossTotals> {
+        match self {
+            Processor::Cpu(cpu) => cpu.cross_entropy_into(loss, memory),
+            Processor::Gpu(gpu) => gpu.cross_entropy_into_blocking(loss, memory),
         }
     }
 }

@@ -62,6 +62,16 @@ impl Case {
         self.batch.rows * self.result_width()
     }
 
+    /// Elements of what one call writes beside losses.
+    pub fn gradient_or_result(&self) -> usize {
+        if self.op == Op::CrossEntropy { 0 } else { self.results() }
+    }
+
+    /// Losses, one for each row, where it is one.
+    pub fn losses(&self) -> usize {
+        if self.op.is_loss() { self.batch.rows } else { 0 }
+    }
+
     /// Bytes that have to be read: logits, an operand of their size, labels of four bytes.
     pub fn read_bytes(&self) -> u64 {
         let inputs = if self.op.operand().is_some() { 2 } else { 1 };

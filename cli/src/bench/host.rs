@@ -3,13 +3,13 @@
 
 use std::hint::black_box;
 
-use wgpu_softmax::{Op, reference};
+use wgpu_softmax::{Element, Op, reference};
 
 use super::cases::Case;
 use super::clock::{Budget, Timing, seconds};
 use super::data::{self, Number, Regions};
 use super::judge::{Errors, Inputs, Truth, one_hot};
-use super::one_call::{OneCall, compute};
+use super::one_call::{OneCall, Results, compute};
 use crate::failure::{Failure, Outcome};
 
 /// Inputs and results take turns until together they are so many bytes, more than most caches hold.
@@ -55,11 +55,12 @@ impl Threads {
 
 /// Host memory for every case of one type.
 #[derive(Debug)]
-pub struct Memory<T> {
+pub struct Memory<T: Element> {
     pub logits: Vec<T>,
     pub operand: Vec<T>,
     pub labels: Vec<u32>,
     pub result: Vec<T>,
+    pub losses: Vec<T::Computed>,
     /// Whether inputs and results take turns, or are the same ones each time.
     pub in_turns: bool,
 }
@@ -78,8 +79,10 @@ impl<T: Number> Memory<T> {
         };
         let logits = most(Case::logits, &|_| true);
         let operand = most(Case::logits, &|case| case.op.operand().is_some());
-        let result = most(Case::results, &|case| here(case) && !case.op.is_loss());
-        let bytes = (logits + operand + result) as u64 * T::DTYPE.bytes();
+        let result = most(Case::gradient_or_result, &here);
+        let losses = most(Case::losses, &here);
+        let bytes = (logits + operand + result) as u64 * T::DTYPE.bytes()
+            + losses as u64 * T::DTYPE.computed().bytes();
         let too_much = |_| {
             let gibibytes = bytes as f64 / f64::from(1u32 << 30);
             Failure::Input(format!(
@@ -93,20 +96,32 @@ impl<T: Number> Memory<T> {
             0 => Vec::new(),
             length => [&logits[1..length], &logits[..1]].concat(),
         };
-        Ok(Memory { logits, operand, labels: Vec::new(), result: vec![T::of(1.0); result], in_turns: true })
+        Ok(Memory {
+            logits,
+            operand,
+            labels: Vec::new(),
+            result: vec![T::of(1.0); result],
+            losses: vec![T::of(1.0).computed(); losses],
+            in_turns: true,
+        })
     }
 
-    /// What a case is computed from at a turn, and where its result goes.
-    pub fn of_turn(&mut self, case: &Case, turn: usize) -> (Inputs<'_, T>, &mut [T]) {
+    /// What a case is computed from at a turn, and where its results go.
+    pub fn of_turn(&mut self, case: &Case, turn: usize) -> (Inputs<'_, T>, Results<'_, T>) {
         let count = if self.in_turns { turns(case.bytes()) } else { 1 };
         let inputs = Regions::new(case.logits(), T::DTYPE, count).of_turn(turn);
-        let results = Regions::new(case.results(), T::DTYPE, count).of_turn(turn);
+        let result = Regions::new(case.gradient_or_result(), T::DTYPE, count).of_turn(turn);
+        let losses = Regions::new(case.losses(), T::DTYPE, count).of_turn(turn);
         let inputs = Inputs {
             logits: &self.logits[inputs.clone()],
             operand: self.operand.get(inputs).unwrap_or_default(),
             labels: &self.labels,
         };
-        (inputs, self.result.get_mut(results).unwrap_or_default())
+        let results = Results {
+            result: self.result.get_mut(result).unwrap_or_default(),
+            losses: self.losses.get_mut(losses).unwrap_or_default(),
+        };
+        (inputs, results)
     }
 
     /// Draws the labels that a case needs.
@@ -163,20 +178,17 @@ pub fn errors_of_one_call<T: Number>(
     memory: &mut Memory<T>,
     judge: &Judge,
 ) -> wgpu_softmax::Result<Errors> {
-    let (inputs, result) = memory.of_turn(case, 0);
+    let (inputs, results) = memory.of_turn(case, 0);
     // Nothing of an earlier answer may pass for this one.
-    result.fill(T::of(f64::NAN));
-    let losses = compute(on, case, inputs, result)?;
-    let at = |values: Option<&[T]>, place: usize| {
-        values.and_then(|values| values.get(place)).map_or(f64::NAN, |value| value.value())
-    };
-    let gradient = losses.as_ref().and_then(|losses| losses.gradient.as_deref());
-    let of_rows = |place: usize| match &losses {
-        Some(losses) => losses.losses.get(place).map_or(f64::NAN, |&loss| T::computed_value(loss)),
-        None => f64::NAN,
-    };
-    let result = if case.op.is_loss() { gradient } else { Some(&*result) };
-    Ok(judge.errors(|place| at(result, place), of_rows, case))
+    results.result.fill(T::of(f64::NAN));
+    results.losses.fill(T::of(f64::NAN).computed());
+    compute(on, case, inputs, results)?;
+    let (_, Results { result, losses }) = memory.of_turn(case, 0);
+    Ok(judge.errors(
+        |place| result.get(place).map_or(f64::NAN, |value| value.value()),
+        |place| losses.get(place).map_or(f64::NAN, |&loss| T::computed_value(loss)),
+        case,
+    ))
 }
 
 /// How long one call takes.
@@ -187,10 +199,10 @@ pub fn time_one_call<T: Number>(
     budget: &Budget,
 ) -> wgpu_softmax::Result<Timing> {
     budget.measure(|turn| {
-        let (inputs, result) = memory.of_turn(case, turn);
-        let mut outcome = Ok(None);
-        let time = seconds(|| outcome = compute(on, case, inputs, result));
-        black_box(outcome?);
+        let (inputs, results) = memory.of_turn(case, turn);
+        let mut outcome = Ok(());
+        let time = seconds(|| outcome = compute(on, case, inputs, results));
+        outcome?;
         Ok(time)
     })
 }

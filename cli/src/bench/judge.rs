@@ -209,7 +209,7 @@ mod tests {
 
     use super::super::cases::Case;
     use super::super::data;
-    use super::super::one_call::compute;
+    use super::super::one_call::{Results, compute};
     use super::*;
     use crate::args::{Batch, MEASURED};
 
@@ -220,13 +220,11 @@ mod tests {
         let operand: Vec<f32> = logits.iter().rev().copied().collect();
         let labels = data::labels(37, 33);
         let inputs = Inputs { logits: &logits, operand: &operand, labels: &labels };
-        let mut result = vec![0f32; case.results()];
-        let losses = compute(&Cpu::new(), &case, inputs, &mut result).unwrap();
-        let result = match (op, losses) {
-            (Op::CrossEntropy, Some(losses)) => losses.losses,
-            (_, Some(losses)) => losses.gradient.unwrap(),
-            (_, None) => result,
-        };
+        let mut result = vec![0f32; case.gradient_or_result()];
+        let mut losses = vec![0f32; case.losses()];
+        let results = Results { result: &mut result, losses: &mut losses };
+        compute(&Cpu::new(), &case, inputs, results).unwrap();
+        let result = if op == Op::CrossEntropy { losses } else { result };
         (Truth::of(case, inputs, MOST_JUDGED), result.into_iter().map(f64::from).collect())
     }
 

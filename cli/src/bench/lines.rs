@@ -163,19 +163,19 @@ fn cases(asked: &Bench) -> Vec<Case> {
     [of(shapes, false), of(pairs, true)].concat()
 }
 
-/// The protocol's data, and memory for one result.
+/// The protocol's data, and memory for what one call writes.
 fn memory(case: &Case) -> Memory<f32> {
     let logits = logits(case.batch);
     let operand = match case.op.operand() {
         Some(_) => logits.iter().rev().copied().collect(),
         None => Vec::new(),
     };
-    let result = vec![1.0; if case.op.is_loss() { 0 } else { case.results() }];
     Memory {
         logits,
         operand,
         labels: data::labels(case.batch.rows, case.batch.classes),
-        result,
+        result: vec![1.0; case.gradient_or_result()],
+        losses: vec![1.0; case.losses()],
         in_turns: false,
     }
 }

@@ -1,7 +1,7 @@
 //! One call from host memory to host memory, on the CPU or a GPU: what a program does that has its data there.
 
 use wgpu_softmax::{
-    Cpu, CrossEntropy, Element, Gpu, Losses, Op, Operand, Options, Reduction, Request, Result,
+    Cpu, CrossEntropy, Element, Gpu, LossMemory, Op, Operand, Options, Reduction, Request, Result,
 };
 
 use super::cases::Case;
@@ -16,7 +16,11 @@ pub trait OneCall {
     }
 
     fn answer_into<T: Element>(&self, request: &Request<'_>, result: &mut [T]) -> Result<()>;
-    fn cross_entropy<T: Element>(&self, loss: &CrossEntropy<'_>) -> Result<Losses<T>>;
+    fn cross_entropy_into<T: Element>(
+        &self,
+        loss: &CrossEntropy<'_>,
+        memory: LossMemory<'_, T>,
+    ) -> Result<()>;
 }
 
 impl OneCall for Cpu {
@@ -24,8 +28,12 @@ impl OneCall for Cpu {
         Cpu::answer_into(self, request, result)
     }
 
-    fn cross_entropy<T: Element>(&self, loss: &CrossEntropy<'_>) -> Result<Losses<T>> {
-        Cpu::cross_entropy(self, loss)
+    fn cross_entropy_into<T: Element>(
+        &self,
+        loss: &CrossEntropy<'_>,
+        memory: LossMemory<'_, T>,
+    ) -> Result<()> {
+        Cpu::cross_entropy_into(self, loss, memory).map(drop)
     }
 }
 
@@ -39,25 +47,43 @@ impl OneCall for Gpu {
         self.answer_into_blocking(request, result)
     }
 
-    fn cross_entropy<T: Element>(&self, loss: &CrossEntropy<'_>) -> Result<Losses<T>> {
-        self.cross_entropy_blocking(loss)
+    fn cross_entropy_into<T: Element>(
+        &self,
+        loss: &CrossEntropy<'_>,
+        memory: LossMemory<'_, T>,
+    ) -> Result<()> {
+        self.cross_entropy_into_blocking(loss, memory).map(drop)
     }
 }
 
-/// Computes a case into `result`; a loss comes back in memory of its own, which the library allocates.
+/// Where a call writes.
+#[derive(Debug)]
+pub struct Results<'m, T: Element> {
+    /// What comes of the case; of a loss, its gradient, if that is the case.
+    pub result: &'m mut [T],
+    /// One for each row, where the case is a loss.
+    pub losses: &'m mut [T::Computed],
+}
+
+/// Computes a case into memory that is there already.
 pub fn compute<T: Number>(
     on: &impl OneCall,
     case: &Case,
     inputs: Inputs<'_, T>,
-    result: &mut [T],
-) -> Result<Option<Losses<T>>> {
+    results: Results<'_, T>,
+) -> Result<()> {
     let shape = [case.batch.rows, case.batch.classes];
     if case.op.is_loss() {
         let logits = T::elements(inputs.logits);
         let loss = CrossEntropy::new(logits, &shape, 1, inputs.labels).reduction(Reduction::None);
         let loss = loss.options(on.options());
-        let loss = if case.op == Op::CrossEntropyGradient { loss.with_gradient() } else { loss };
-        return on.cross_entropy(&loss).map(Some);
+        let memory = LossMemory::new(results.losses);
+        return match case.op {
+            Op::CrossEntropyGradient => {
+                on.cross_entropy_into(&loss.with_gradient(), memory.gradient(results.result))
+            }
+            _ => on.cross_entropy_into::<T>(&loss, memory),
+        };
     }
     let request = Request::new(case.op, T::elements(inputs.logits), &shape, 1).options(on.options());
     let operand = T::elements(inputs.operand);
@@ -66,5 +92,5 @@ pub fn compute<T: Number>(
         Some(Operand::Tangent) => request.tangent(operand),
         _ => request,
     };
-    on.answer_into(&request, result).map(|()| None)
+    on.answer_into(&request, results.result)
 }

@@ -118,6 +118,7 @@ fn measure<T: Number>(
         operand: Vec::new(),
         labels: Vec::new(),
         result: Vec::new(),
+        losses: Vec::new(),
         in_turns: false,
     };
     let buffers = DeviceMemory::for_cases(&adapter.gpu, &cases, &memory)?;
