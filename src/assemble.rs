@@ -50,6 +50,21 @@ pub(crate) struct Adjusted {
     pub(crate) per_row: bool,
 }
 
+/// How a block of a Jacobian is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Pairs {
+    /// By columns, or quads of them, each of which a lane keeps while the rows go by.
+    #[default]
+    ByColumns,
+    /// From one element to the next, whichever rows they are of.
+    Flat {
+        /// So many classes of a row have room in workgroup memory.
+        kept: u32,
+        /// Whether blocks consist of aligned quads, which rows then need not.
+        quads: bool,
+    },
+}
+
 /// Everything that decides on a shader's text and its constants: one pipeline each.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shader {
@@ -64,6 +79,8 @@ pub(crate) struct Shader {
     pub(crate) quads: bool,
     /// Whether lanes that are neighbours store neighbouring words where rows do not consist of quads.
     pub(crate) side_by_side: bool,
+    /// How a block is written where the result is a Jacobian.
+    pub(crate) pairs: Pairs,
     /// How logits are adjusted, if they are.
     pub(crate) adjusted: Option<Adjusted>,
     /// Whether a loss's classes have weights.
@@ -216,6 +233,9 @@ impl Shader {
 
     /// Whether results are written four neighbours at a time: those of rows are not, nor are statistics.
     fn stores_quads(&self) -> bool {
+        if matches!(self.pairs, Pairs::Flat { quads: true, .. }) {
+            return true;
+        }
         let per_element = matches!(self.op.output(), Output::PerElement | Output::PerPair);
         self.quads && per_element && (self.in_place || self.entry.role != Role::Statistics)
     }
@@ -434,9 +454,7 @@ impl Shader {
             Output::PerRow if self.op.is_loss() => parts.push(part!("shared/output_row_values.wgsl")),
             Output::PerRow => parts.push(part!("shared/output_per_row.wgsl")),
             Output::TwoPerRow => parts.push(part!("shared/output_two_per_row.wgsl")),
-            Output::PerPair => parts.push(
-                self.quads_as(part!("shared/pairs_in_quads.wgsl"), part!("shared/pairs_in_words.wgsl")),
-            ),
+            Output::PerPair => parts.extend(self.pairs()),
         }
         if self.geometry.meeting == Meeting::Tile {
             parts.push(match self.stores_side_by_side() {
@@ -451,6 +469,23 @@ impl Shader {
             });
         }
         parts
+    }
+
+    /// How a block of a Jacobian is written.
+    fn pairs(&self) -> Vec<&'static str> {
+        match self.pairs {
+            Pairs::ByColumns => {
+                vec![self.quads_as(part!("shared/pairs_in_quads.wgsl"), part!("shared/pairs_in_words.wgsl"))]
+            }
+            Pairs::Flat { quads, .. } => vec![
+                part!("shared/classes_kept.wgsl"),
+                match (quads, self.dtypes.result.bytes()) {
+                    (true, _) => part!("shared/pairs_in_flat_quads.wgsl"),
+                    (false, 2) => part!("shared/pairs_in_flat_shared_words.wgsl"),
+                    (false, _) => part!("shared/pairs_in_flat_words.wgsl"),
+                },
+            ],
+        }
     }
 
     /// Whether the lanes of a workgroup store the results of rows that do not lie at quads side by side: not where a
@@ -477,6 +512,9 @@ impl Shader {
         if let Meeting::WorkgroupBySubgroups { shuffled } = self.geometry.meeting {
             constants.push(("SHUFFLED", f64::from(shuffled)));
             constants.push(("MEETING", f64::from(self.geometry.lanes / shuffled)));
+        }
+        if let Pairs::Flat { kept, .. } = self.pairs {
+            constants.push(("KEPT", f64::from(kept)));
         }
         constants
     }
@@ -518,6 +556,8 @@ impl Shader {
             (self.in_place, Some("in_place".to_string())),
             (self.quads, Some("quads".to_string())),
             (self.stores_side_by_side(), Some("side_by_side".to_string())),
+            (matches!(self.pairs, Pairs::Flat { quads: false, .. }), Some("flat".to_string())),
+            (matches!(self.pairs, Pairs::Flat { quads: true, .. }), Some("flat_quads".to_string())),
             (true, held.map(|held| format!("held_{held}"))),
             (self.geometry.meeting == Meeting::Workgroup, Some("workgroup_memory".to_string())),
             (self.geometry.meeting == Meeting::AloneAsInTile, Some("as_in_tile".to_string())),
@@ -608,6 +648,7 @@ fn every_shader() -> Vec<Shader> {
                 in_place: false,
                 quads: false,
                 side_by_side: false,
+                pairs: Pairs::ByColumns,
                 adjusted: None,
                 class_weights: false,
                 row_values: op.is_loss(),
@@ -698,13 +739,21 @@ fn variants(plain: &Shader) -> Vec<Shader> {
             }
         }
     }
+    if plain.op.output() == Output::PerPair {
+        let flat = variants.iter().flat_map(|shader| {
+            [false, true].map(|quads| Shader { pairs: Pairs::Flat { kept: 32, quads }, ..*shader })
+        });
+        let flat: Vec<_> = flat.collect();
+        variants.extend(flat);
+    }
     // What is loaded as a whole meets dtypes, masks and results, and is all the same to everything else.
     if plain.entry.name.contains("row") || plain.entry.name == crate::kernels::jacobian::ENTRY.name {
         let quads = variants.iter().filter(|shader| {
             let Dtypes { logits, result, operand } = shader.dtypes;
             let mixed_with_operand = operand.is_some_and(|operand| operand != logits || operand != result);
             let plainly = shader.precision == Precision::Accurate && !shader.hide_intermediates;
-            plainly && !mixed_with_operand && !shader.tallied && !shader.class_weights
+            let by_columns = shader.pairs == Pairs::ByColumns;
+            plainly && by_columns && !mixed_with_operand && !shader.tallied && !shader.class_weights
         });
         variants.extend(quads.map(|shader| Shader { quads: true, ..*shader }).collect::<Vec<_>>());
     }

@@ -3,10 +3,10 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use crate::assemble::{Dtypes, Shader};
-use crate::kernels::{Entry, tally, total};
+use crate::assemble::{Dtypes, Pairs, Shader};
+use crate::kernels::{Entry, QUAD, tally, total};
 use crate::pipelines::{Pipeline, binding, storage_bindings};
-use crate::plan::{Dispatch, Job, Parameters, Stage};
+use crate::plan::{Dispatch, Flat, Job, Parameters, Stage};
 use crate::transfer::in_words;
 use crate::{Capabilities, Dtype, Error, Gpu, Op, Options, Output, Plan, Result, Rows, reach};
 
@@ -175,13 +175,19 @@ impl<'a> Ranges<'a> {
     /// Whether four elements from the start on may be loaded or stored as a whole, in each range that has an
     /// element for every logit.
     fn start_with_quads(&self, dtypes: &Dtypes) -> bool {
-        let starts = |range: Option<wgpu::BufferSlice<'_>>, dtype: Dtype| {
-            range.is_none_or(|range| range.offset() % (4 * dtype.bytes()) == 0)
-        };
-        starts(Some(self.logits), dtypes.logits)
-            && starts(self.result, dtypes.result)
-            && dtypes.operand.is_none_or(|dtype| starts(self.operand, dtype))
+        starts_with_quad(Some(self.logits), dtypes.logits)
+            && self.result_starts_with_quad(dtypes)
+            && dtypes.operand.is_none_or(|dtype| starts_with_quad(self.operand, dtype))
     }
+
+    /// Whether four elements from the start on may be stored as a whole.
+    fn result_starts_with_quad(&self, dtypes: &Dtypes) -> bool {
+        starts_with_quad(self.result, dtypes.result)
+    }
+}
+
+fn starts_with_quad(range: Option<wgpu::BufferSlice<'_>>, dtype: Dtype) -> bool {
+    range.is_none_or(|range| range.offset() % (QUAD * dtype.bytes()) == 0)
 }
 
 impl Prepared {
@@ -316,8 +322,15 @@ impl Gpu {
         let stages: Vec<(Shader, Arc<Pipeline>)> = (plan.stages.iter())
             .map(|stage| {
                 let shader = self.shader(&plan.job, stage, in_place);
-                let shader =
-                    Shader { quads: plan.quads && ranges.start_with_quads(&plan.job.dtypes), ..shader };
+                let quads = plan.quads && ranges.start_with_quads(&plan.job.dtypes);
+                let pairs = match plan.flat {
+                    Some(Flat { kept, quads: at_quads }) if !quads => {
+                        let at_quads = at_quads && ranges.result_starts_with_quad(&plan.job.dtypes);
+                        Pairs::Flat { kept, quads: at_quads }
+                    }
+                    _ => Pairs::ByColumns,
+                };
+                let shader = Shader { quads, pairs, ..shader };
                 Ok((shader, self.pipeline_of(&shader)?))
             })
             .collect::<Result<_>>()?;
@@ -420,6 +433,7 @@ impl Gpu {
             quads: false,
             side_by_side: !self.capabilities().software
                 && stage.geometry.stores_in_fragments(job.rows.inner()),
+            pairs: Pairs::ByColumns,
             adjusted: job.adjusted(),
             class_weights: job.class_weights,
             row_values: job.row_values,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::assemble::{Dialect, Shader};
+use crate::assemble::{Dialect, Pairs, Shader};
 use crate::gpu::scoped;
 use crate::held_device::Trouble;
 use crate::kernels::{Geometry, Role};
@@ -11,10 +11,13 @@ use crate::kernels::{Geometry, Role};
 use crate::pipeline_file::PipelineFile;
 use crate::{Op, Result};
 
+/// What tells pipelines apart: the text and the constants of their shader.
+type Key = (String, Geometry, Pairs);
+
 /// Pipelines by the text and the constants of their shader.
 pub(crate) struct Pipelines {
     checked: bool,
-    made: Mutex<HashMap<(String, Geometry), Arc<Pipeline>>>,
+    made: Mutex<HashMap<Key, Arc<Pipeline>>>,
     #[cfg(not(target_arch = "wasm32"))]
     file: std::sync::OnceLock<PipelineFile>,
 }
@@ -59,7 +62,7 @@ impl Pipelines {
         trouble: &Trouble,
         shader: &Shader,
     ) -> Result<Arc<Pipeline>> {
-        let key = (shader.name(), shader.geometry);
+        let key = (shader.name(), shader.geometry, shader.pairs);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipeline) = made.get(&key) {
             return Ok(Arc::clone(pipeline));
@@ -172,7 +175,8 @@ impl Pipeline {
         // SAFETY: the text is made of this crate's own parts alone, and of them holds:
         // Indices. Whoever binds buffers to this pipeline has asked `reach::check` whether the dispatch stays
         // within them. Arrays of workgroup memory and of lanes have a length that is an override or a constant,
-        // which is also what their loops count to; a column's lanes sit where its tile has room for all of them.
+        // which is also what their loops count to, or which `reach::check` has found to be no less (the classes that are
+        // kept of a row); a column's lanes sit where its tile has room for all of them.
         // Loops. Each counts with a fixed step that is not 0 (lanes of a workgroup, chunks, a constant), or
         // halves or doubles a distance, towards a bound that stays: a length of the plan's, below 2³² by more
         // than a step.

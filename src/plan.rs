@@ -224,6 +224,16 @@ pub(crate) struct Stage {
     pub(crate) geometry: Geometry,
 }
 
+/// Blocks of Jacobians that are written from one element to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flat {
+    /// So many classes of a row have room in workgroup memory.
+    pub(crate) kept: u32,
+    /// Whether every block consists of whole quads at multiples of four elements, from the start of the result's range
+    /// on.
+    pub(crate) quads: bool,
+}
+
 /// How an operation will run on a device.
 ///
 /// ```
@@ -243,6 +253,8 @@ pub struct Plan {
     /// Whether every row consists of whole quads at multiples of four elements, from the start of the buffers'
     /// ranges on.
     pub(crate) quads: bool,
+    /// How blocks of Jacobians are written where rows do not consist of quads; `None` by columns.
+    pub(crate) flat: Option<Flat>,
     kernel: Kernel,
     why: String,
     tuned: bool,
@@ -314,6 +326,7 @@ impl Plan {
             partial_bytes: 0,
             // The classes of a quad are no neighbours in a tile.
             quads: job.consists_of_quads() && kernel != Kernel::TileOfColumns,
+            flat: None,
             kernel,
             why,
             tuned,
@@ -323,8 +336,25 @@ impl Plan {
         };
         if rows.count() > 0 && result.elements() > 0 {
             plan.cut(capabilities)?;
+            plan.flat = plan.flat_blocks(capabilities);
         }
         Ok(plan)
+    }
+
+    /// How blocks of Jacobians may be written whose rows do not consist of quads, once it is known how many rows a
+    /// block has.
+    fn flat_blocks(&self, capabilities: &Capabilities) -> Option<Flat> {
+        let (stage, rows, result) = (self.stages.first()?, &self.job.rows, &self.job.result);
+        if !self.writes_pairs() {
+            return None;
+        }
+        let kept = jacobian::kept(rows.classes(), stage.geometry.lanes, capabilities)?;
+        let of_all = chunked_classes(self.job.op, rows) * rows.classes();
+        let starts = [result.offset(), if result.outer() == 1 { 0 } else { result.pitch() }];
+        let block = if self.chunks > 1 { self.chunk * rows.classes() } else { 0 };
+        let lengths = [block, of_all];
+        let quads = starts.into_iter().chain(lengths).all(|elements| elements.is_multiple_of(QUAD));
+        Some(Flat { kept, quads })
     }
 
     /// The kernel that serves these rows.
@@ -981,6 +1011,14 @@ impl fmt::Display for Plan {
                 f,
                 "elements     {QUAD} at a time, where the buffers' ranges start at a multiple of that"
             )?;
+        }
+        if let (false, Some(Flat { quads, .. })) = (self.quads, self.flat) {
+            let at_once = if quads {
+                "4 at a time where the result's range starts at a multiple of that, "
+            } else {
+                ""
+            };
+            writeln!(f, "result       {at_once}from one element to the next, across the rows of a Jacobian")?;
         }
         write!(
             f,

@@ -5,7 +5,7 @@
 //! named beside it computes, and takes it at the last slab, class, column or chunk: all of them grow with
 //! each of these. A dispatch whose bindings are shorter is an error, and never recorded.
 
-use crate::assemble::{Shader, Sums};
+use crate::assemble::{Pairs, Shader, Sums};
 use crate::inputs::NONE;
 use crate::kernels::Role;
 use crate::pipelines::{binding, storage_bindings};
@@ -18,6 +18,16 @@ const TALLY_WORDS: u64 = 6;
 /// Ends in an error where a dispatch of `shader` reaches beyond one of its bindings, whose lengths in bytes
 /// `length` knows.
 pub(crate) fn check(shader: &Shader, told: &Parameters, length: impl Fn(u32) -> u64) -> Result<()> {
+    if let Pairs::Flat { kept, .. } = shader.pairs
+        && told.classes > kept
+    {
+        return Err(Error::LimitExceeded {
+            what: "a row in workgroup memory",
+            needed: told.classes.into(),
+            limit: kept.into(),
+            remedy: "leave the choice to the plan",
+        });
+    }
     for place in storage_bindings(shader) {
         let (needed, actual) = (bytes_reached(shader, told, place), length(place));
         if needed > actual {

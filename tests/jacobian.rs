@@ -3,12 +3,12 @@
 
 mod common;
 
-use common::device::{gpu, plain_gpu};
+use common::device::{as_hardware, gpu, plain_gpu};
 use common::judge::{Judged, Worst, judge_jacobians};
 use common::rows_of_interest::{CLASSES, Character, Logit, special_rows};
 use wgpu_softmax::{
-    Axes, Cpu, Dtype, Element, Error, FullyMasked, Gpu, Kernel, Op, Options, Plan, Rows, reference,
-    result_shape,
+    Adjustment, Axes, Cpu, Dtype, Element, Error, FullyMasked, Gpu, Kernel, Op, Options, Plan, Request, Rows,
+    bf16, f16, reference, result_shape, wgpu,
 };
 
 const JACOBIANS: [Op; 2] = [Op::Jacobian, Op::LogSoftmaxJacobian];
@@ -66,7 +66,8 @@ fn every_length_and_character_on_the_cpu() {
 
 #[test]
 fn every_length_and_character_on_the_gpu() {
-    for gpu in [gpu(), plain_gpu()].into_iter().flatten() {
+    let hardware = gpu().map(as_hardware);
+    for gpu in [gpu(), plain_gpu(), hardware.as_ref()].into_iter().flatten() {
         let units = lengths().map(|classes| judged(on(gpu), &rows_of::<f32>(classes), classes));
         println!("{}: at worst {:.2} units of u", gpu.info().name, units.fold(0.0, f64::max));
     }
@@ -146,6 +147,167 @@ fn some_rows_of_a_jacobian() {
     }
     let beyond = Cpu::new().jacobian_rows(Op::Jacobian, &[0.0f32; 3], &[3], -1, 2..4, &options);
     assert_eq!(beyond, Err(Error::JacobianRowsOutOfRange { start: 2, end: 4, classes: 3 }));
+}
+
+/// A context for which workgroup memory has no room for a row's classes, so that blocks are written by columns.
+fn by_columns(gpu: &Gpu) -> Gpu {
+    let mut capabilities = gpu.capabilities().clone();
+    capabilities.workgroup_bytes = 0;
+    gpu.planning_with(capabilities)
+}
+
+/// Contexts that may write blocks from one element to the next.
+fn flat() -> Vec<Gpu> {
+    let all = [gpu().cloned(), gpu().map(as_hardware), plain_gpu().cloned()];
+    all.into_iter().flatten().collect()
+}
+
+/// Odd numbers of classes, even ones that are no multiple of four, and multiples; more and fewer than a block has rows
+/// and than lanes there are; the longest that workgroup memory keeps, and the next.
+const WRITTEN: [usize; 26] = [
+    1, 2, 3, 5, 6, 7, 9, 10, 14, 17, 18, 32, 33, 34, 63, 65, 66, 67, 101, 130, 257, 258, 1001, 1022, 1023,
+    1026,
+];
+
+/// Each element has the same bits, whatever stands beside it in the quad or the word that it is stored with.
+#[test]
+fn however_a_block_is_written() {
+    let options = Options::default();
+    for gpu in flat() {
+        let columns = by_columns(&gpu);
+        for classes in WRITTEN {
+            let count = if classes > 200 { 2 } else { 7 };
+            let shape = [count, classes];
+            let logits: Vec<f32> = Character::Wide.row(count * classes, 6);
+            let halves: Vec<f16> = logits.iter().map(|&x| f16::from_f32(x)).collect();
+            let mask: Vec<bool> = (0..classes).map(|class| class % 5 != 2).collect();
+            let adjustment = Adjustment::default().mask(&mask, &shape[1..]).temperature(0.7);
+            let what = format!("{count} × {classes} on {}", gpu.info().name);
+            for op in JACOBIANS {
+                let plain = Request::new(op, &logits, &shape, -1);
+                let masked = Request::new(op, &logits, &shape, -1).adjustment(adjustment);
+                for request in [&plain, &masked] {
+                    let written = gpu.answer_blocking::<f32>(request).unwrap();
+                    let expected = columns.answer_blocking::<f32>(request).unwrap();
+                    assert!(same_bits(&written, &expected), "{op} {what}");
+                }
+                let narrow = Request::new(op, &halves, &shape, -1);
+                let written = gpu.answer_blocking::<f16>(&narrow).unwrap();
+                assert!(written == columns.answer_blocking::<f16>(&narrow).unwrap(), "{op} {what} in f16");
+                let written = gpu.answer_blocking::<bf16>(&plain).unwrap();
+                assert!(written == columns.answer_blocking::<bf16>(&plain).unwrap(), "{op} {what} to bf16");
+                for (start, end) in [(0, 1), (classes / 2, classes), (classes / 3, classes / 3 + 2)] {
+                    let range = start as u64..end.min(classes) as u64;
+                    let some =
+                        gpu.jacobian_rows_blocking(op, &logits, &shape, -1, range.clone(), &options).unwrap();
+                    let expected =
+                        columns.jacobian_rows_blocking(op, &logits, &shape, -1, range, &options).unwrap();
+                    assert!(same_bits(&some, &expected), "{op} {start}..{end} of {what}");
+                }
+            }
+        }
+        // Rows without probabilities, and ones that hold nothing but −∞.
+        for classes in [5, 10, 34] {
+            let special: Vec<f32> =
+                special_rows(classes).into_iter().flat_map(|(_, row): (_, Vec<f32>)| row).collect();
+            for op in JACOBIANS {
+                let shape = [special.len() / classes, classes];
+                let written = on(&gpu)(op, &special, &shape);
+                assert!(
+                    same_bits(&written, &on(&columns)(op, &special, &shape)),
+                    "{op} of {classes} special"
+                );
+            }
+        }
+    }
+}
+
+fn same_bits(left: &[f32], right: &[f32]) -> bool {
+    bytemuck::cast_slice::<f32, u32>(left) == bytemuck::cast_slice::<f32, u32>(right)
+}
+
+/// Windows that start at no quad, and blocks of few rows.
+#[test]
+fn windows_and_short_dispatches_of_flat_blocks() {
+    for gpu in flat() {
+        let columns = by_columns(&gpu);
+        for (binding, dispatch) in
+            [(40 << 10, 1 << 26), (5 << 10, 1 << 26), (128 << 20, 3000), (128 << 20, 700)]
+        {
+            let mut capabilities = gpu.capabilities().clone();
+            (capabilities.binding_bytes, capabilities.dispatch_elements) = (binding, dispatch);
+            let cut = gpu.planning_with(capabilities);
+            for (count, classes) in
+                [(3000, 3), (700, 5), (300, 10), (40, 33), (40, 34), (9, 101), (3, 501), (2, 1022)]
+            {
+                let logits: Vec<f32> = Character::Normal.row(count * classes, 9);
+                let shape = [count, classes];
+                for op in JACOBIANS {
+                    let what = format!("{op} {count} × {classes}, {binding}, {dispatch}");
+                    assert!(on(&cut)(op, &logits, &shape) == on(&columns)(op, &logits, &shape), "{what}");
+                }
+            }
+        }
+    }
+}
+
+/// Results that start and lie anywhere in their buffer; what is beside them stays.
+#[test]
+fn flat_blocks_leave_what_is_beside_them_alone() {
+    let options = Options::default();
+    for gpu in flat() {
+        let buffer = |contents: &[f32]| {
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+            let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: 4 * contents.len() as u64,
+                usage,
+                mapped_at_creation: true,
+            });
+            buffer.slice(..).get_mapped_range_mut().unwrap().copy_from_slice(bytemuck::cast_slice(contents));
+            buffer.unmap();
+            buffer
+        };
+        let count = 9;
+        for classes in [3usize, 5, 10, 12, 33, 34] {
+            let logits: Vec<f32> = Character::Normal.row(count * classes, 9);
+            let expected = on(&by_columns(&gpu))(Op::Jacobian, &logits, &[count, classes]);
+            let square = classes * classes;
+            for (skipped, offset, padding) in
+                [(0, 0, 0), (1, 0, 0), (0, 1, 0), (4, 2, 2), (2, 2, 0), (0, 0, 1), (3, 0, 4)]
+            {
+                let rows = Rows::batch(count as u64, classes as u64).unwrap();
+                let pitch = square + padding;
+                let result_rows = rows
+                    .result(Op::Jacobian)
+                    .with_pitch(pitch as u64)
+                    .and_then(|rows| rows.with_offset(offset as u64))
+                    .unwrap();
+                let from = buffer(&logits);
+                let mut there = vec![9.0f32; skipped + offset + count * pitch + 5];
+                let to = buffer(&there);
+                let prepared = gpu
+                    .prepare_into_rows(
+                        Op::Jacobian,
+                        &rows,
+                        from.slice(..),
+                        &result_rows,
+                        to.slice(4 * skipped as u64..),
+                        &options,
+                    )
+                    .unwrap();
+                let mut encoder = gpu.device().create_command_encoder(&Default::default());
+                prepared.record(&mut encoder);
+                gpu.queue().submit([encoder.finish()]);
+                for (row, matrix) in expected.chunks(square).enumerate() {
+                    let start = skipped + offset + row * pitch;
+                    there[start..start + square].copy_from_slice(matrix);
+                }
+                let found = gpu.tensor(to.slice(..), &[there.len()]).unwrap().read_blocking().unwrap();
+                assert!(found == there, "{classes} classes, {skipped}, {offset}, {padding}");
+            }
+        }
+    }
 }
 
 /// A Jacobian larger than the window that one call moves at a time, and than a buffer.

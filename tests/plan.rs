@@ -533,3 +533,34 @@ fn what_is_no_table_is_an_error_that_names_the_line() {
         }
     }
 }
+
+/// Of Jacobians whose rows do not consist of quads, the plan says whether their blocks do.
+#[test]
+fn blocks_of_jacobians_by_the_number_of_classes() {
+    let told = |rows: Rows, capabilities: &Capabilities| {
+        let plan = Plan::new(Op::Jacobian, Dtype::F32, &rows, &Options::default(), capabilities).unwrap();
+        let text = plan.to_string();
+        let line = text.lines().find(|line| line.starts_with("result"));
+        line.map(|line| line.contains("4 at a time"))
+    };
+    let batch = |classes: u64| Rows::batch(10, classes).unwrap();
+    let some = |classes: u64, rows: u64| batch(classes).with_jacobian_rows(1..1 + rows).unwrap();
+    let card = graphics_card();
+    for (rows, expected) in [
+        (batch(5), Some(false)),
+        (batch(10), Some(true)),
+        (batch(12), None),
+        (batch(101), Some(false)),
+        (batch(1022), Some(true)),
+        (batch(1023), Some(false)),
+        (batch(1026), None),
+        (some(10, 4), Some(true)),
+        (some(10, 3), Some(false)),
+        (some(9, 4), Some(true)),
+    ] {
+        assert_eq!(told(rows, &card), expected, "{rows}");
+    }
+    let mut small = graphics_card();
+    small.workgroup_bytes = 2000;
+    assert_eq!((told(batch(10), &small), told(batch(500), &small)), (Some(true), None));
+}

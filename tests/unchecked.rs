@@ -47,7 +47,7 @@ fn operations_lengths_types_and_kernels() {
         for op in Op::ALL {
             // Rows of quads and others, that lanes hold and that they do not.
             let lengths: [(Dtype, &[usize]); 3] =
-                [(Dtype::F32, &[4, 33, 2101]), (Dtype::F16, &[7, 32]), (Dtype::Bf16, &[129])];
+                [(Dtype::F32, &[4, 10, 33, 2101]), (Dtype::F16, &[7, 18, 32]), (Dtype::Bf16, &[129])];
             for (dtype, classes) in lengths
                 .into_iter()
                 .flat_map(|(dtype, lengths)| lengths.iter().map(move |&classes| (dtype, classes)))

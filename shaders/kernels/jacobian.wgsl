@@ -1,5 +1,6 @@
 // (N, K) → (N, K, K): a workgroup takes a row's statistics, then writes a block of rows of the row's
-// Jacobian. A chunk is such a block; neighbouring lanes write neighbouring columns, or quads of them.
+// Jacobian. A chunk is such a block; neighbouring lanes write neighbouring columns, or quads of them, or whatever
+// follows each other in memory.
 
 // Rows of a block, at most.
 const BLOCK_ROWS: u32 = 64u;
@@ -39,6 +40,7 @@ fn jacobian(
         block_probabilities[i] = probability(bits, row);
         block_complements[i] = complement(bits, row);
     }
+    keep_classes(lane, row);
     workgroupBarrier();
 
     write_pairs(lane, first, rows, result_of_row + block * parameters.chunk * parameters.classes, row);

@@ -1,4 +1,7 @@
 // A block of a Jacobian, by quads of columns that stay in registers while their rows go by.
+// What a lane has of the columns stays with it.
+fn keep_classes(lane: u32, row: Finish) {}
+
 fn write_pairs(lane: u32, first: u32, rows: u32, result: u32, row: Finish) {
     let across = max(parameters.across / 4u, 1u);
     for (var j = 4u * (lane % across); j < parameters.classes; j += 4u * across) {
