@@ -1,4 +1,5 @@
 // A block of a Jacobian, by quads of columns that stay in registers while their rows go by.
+
 // What a lane has of the columns stays with it.
 fn keep_classes(lane: u32, row: Finish) {}
 

@@ -1,5 +1,6 @@
 // A block of a Jacobian, column by column. Where a row has fewer columns than there are lanes, the lanes take
 // several rows at once.
+
 // What a lane has of the columns stays with it.
 fn keep_classes(lane: u32, row: Finish) {}
 
