@@ -140,6 +140,18 @@ impl<'a> Adjustment<'a> {
         arrangement: &Arrangement,
         computed: Dtype,
     ) -> Result<Resolved<'a>> {
+        self.resolve_within(shape, arrangement, computed, arrangement.rows.classes())
+    }
+
+    /// The same where `arrangement` has only some of the classes of its rows, of which there are at most `classes`:
+    /// lengths and keys count those of whole rows.
+    pub(crate) fn resolve_within(
+        &self,
+        shape: &[usize],
+        arrangement: &Arrangement,
+        computed: Dtype,
+        classes: u64,
+    ) -> Result<Resolved<'a>> {
         let rows = &arrangement.rows;
         let per_row = |what, length: usize| crate::tensor::check_length(what, rows.count(), length as u64);
         if let Some(temperature) = &self.temperature {
@@ -156,16 +168,14 @@ impl<'a> Adjustment<'a> {
         }
         if let Some(lengths) = self.lengths {
             per_row("the lengths' slice", lengths.len())?;
-            let beyond = lengths.iter().position(|&length| length > rows.classes());
-            if let Some(row) = beyond {
-                let (length, classes) = (lengths[row], rows.classes());
-                return Err(Error::LengthOutOfRange { row: row as u64, length, classes });
+            if let Some(row) = lengths.iter().position(|&length| length > classes) {
+                return Err(Error::LengthOutOfRange { row: row as u64, length: lengths[row], classes });
             }
         }
         let mut queries = 1;
         if self.causal.is_some() {
-            let [_, classes, _] = &arrangement.axes;
-            if shape.len() < 2 || classes[..] != [shape.len() - 1] {
+            let [_, normalised, _] = &arrangement.axes;
+            if shape.len() < 2 || normalised[..] != [shape.len() - 1] {
                 return Err(Error::CausalAxes { shape: shape.to_vec() });
             }
             queries = shape[shape.len() - 2] as u64;
@@ -193,7 +203,7 @@ impl<'a> Adjustment<'a> {
             causal: self.causal,
             queries,
             lengths: self.lengths,
-            classes: rows.classes(),
+            classes,
             inner: rows.inner(),
         })
     }
@@ -284,7 +294,7 @@ impl Broadcast {
     /// The places for the classes of row (outer, inner).
     fn in_row(&self, outer: u64, inner: u64) -> InRow<'_> {
         let start = Broadcast::place(&self.outer, outer) + Broadcast::place(&self.inner, inner);
-        InRow { start: start as usize, classes: &self.classes }
+        InRow { start: start as usize, first: 0, classes: &self.classes }
     }
 }
 
@@ -336,12 +346,27 @@ impl Resolved<'_> {
     /// part, and notes which do.
     #[inline(always)]
     pub(crate) fn adjust<T: Real>(&self, outer: u64, inner: u64, row: &mut [T], takes_part: &mut [bool]) {
-        let index = outer * self.inner + inner;
+        let Range { start, end } = self.visible(outer * self.inner + inner);
+        self.adjust_from(0, outer, inner, start as usize..end as usize, row, takes_part);
+    }
+
+    /// The same for some neighbours of the arrangement's classes from class `first` on, of which those in `visible`
+    /// are left by length, causality and window.
+    #[inline(always)]
+    pub(crate) fn adjust_from<T: Real>(
+        &self,
+        first: usize,
+        outer: u64,
+        inner: u64,
+        visible: Range<usize>,
+        row: &mut [T],
+        takes_part: &mut [bool],
+    ) {
         if self.temperature.is_some() {
-            divide(row, self.temperature_of(index));
+            divide(row, self.temperature_of(outer * self.inner + inner));
         }
         if let Some((values, broadcast)) = &self.additive_mask {
-            let places = broadcast.in_row(outer, inner);
+            let places = broadcast.in_row(outer, inner).from(first);
             match values {
                 Elements::F16(values) => add(values, &places, row),
                 Elements::Bf16(values) => add(values, &places, row),
@@ -350,16 +375,15 @@ impl Resolved<'_> {
             }
         }
 
-        let visible = self.visible(index);
-        let (start, end) = (visible.start as usize, visible.end as usize);
         match &self.mask {
             None => takes_part.fill(true),
             Some((mask, broadcast)) => {
-                broadcast.in_row(outer, inner).pair(mask, takes_part, |place, allowed| *place = allowed);
+                let places = broadcast.in_row(outer, inner).from(first);
+                places.pair(mask, takes_part, |place, allowed| *place = allowed);
             }
         }
-        takes_part[..start].fill(false);
-        takes_part[end..].fill(false);
+        takes_part[..visible.start].fill(false);
+        takes_part[visible.end..].fill(false);
         for (x, &takes_part) in row.iter_mut().zip(&*takes_part) {
             *x = if takes_part { *x } else { T::NEG_INFINITY };
         }
@@ -390,15 +414,28 @@ fn add<S: Element, T: Real>(values: &[S], places: &InRow<'_>, row: &mut [T]) {
 /// Where the elements of a smaller array lie that are broadcast to one row.
 struct InRow<'a> {
     start: usize,
+    /// The class that comes first.
+    first: usize,
     /// As of [`Broadcast`].
     classes: &'a [[u64; 2]],
 }
 
 impl InRow<'_> {
+    /// The same from a class of the row on.
+    #[inline(always)]
+    fn from(self, first: usize) -> Self {
+        InRow { first, ..self }
+    }
+
     /// Calls `visit` for every element of a row and what of `values` is broadcast to it.
     #[inline(always)]
     fn pair<V: Copy, E>(&self, values: &[V], row: &mut [E], visit: impl Fn(&mut E, V)) {
-        let values = values.get(self.start..).unwrap_or_default();
+        // Several digits are taken apart class by class.
+        let start = match *self.classes {
+            [[_, stride]] => self.start.saturating_add(self.first.saturating_mul(stride as usize)),
+            _ => self.start,
+        };
+        let values = values.get(start..).unwrap_or_default();
         match *self.classes {
             [] => {
                 if let Some(&value) = values.first() {
@@ -411,7 +448,7 @@ impl InRow<'_> {
                 row.iter_mut().zip(values).for_each(|(element, &value)| visit(element, value));
             }
             ref digits => {
-                for (class, element) in row.iter_mut().enumerate() {
+                for (class, element) in (self.first..).zip(row) {
                     if let Some(&value) = values.get(Broadcast::place(digits, class as u64) as usize) {
                         visit(element, value);
                     }

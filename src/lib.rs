@@ -156,7 +156,7 @@ pub use adjustment::{Adjustment, Temperature};
 pub use arrays::Arrays;
 pub use assemble::{Dialect, ShaderText, shaders};
 pub use capabilities::Capabilities;
-pub use cpu::{MeasuredRow, RowInPieces};
+pub use cpu::{MeasuredRow, Piece, RowInPieces};
 pub use cross_entropy::{CrossEntropy, Labels, LossMemory, LossSums, LossTotals, Losses, Reduction, Targets};
 pub use dtype::{Dtype, Element, Elements, ElementsMut};
 pub use encode::Prepared;

@@ -187,6 +187,26 @@ struct Tile {
     in_block: usize,
 }
 
+/// Some elements of an array, into as many places.
+pub(super) fn load_range<T: Real>(
+    instructions: InstructionSet,
+    array: Elements<'_>,
+    range: Range<usize>,
+    to: &mut [T],
+) {
+    match array {
+        Elements::F16(array) => instructions.run(Load { from: array.get(range).unwrap_or_default(), to }),
+        Elements::Bf16(array) => instructions.run(Load { from: array.get(range).unwrap_or_default(), to }),
+        Elements::F32(array) => instructions.run(Load { from: array.get(range).unwrap_or_default(), to }),
+        Elements::F64(array) => instructions.run(Load { from: array.get(range).unwrap_or_default(), to }),
+    }
+}
+
+/// Numbers rounded to the type of as many places.
+pub(super) fn store_all<T: Real, R: Element>(instructions: InstructionSet, from: &[T], to: &mut [R]) {
+    instructions.run(Store { from, to });
+}
+
 struct Load<'a, S, T> {
     from: &'a [S],
     to: &'a mut [T],
@@ -473,6 +493,17 @@ pub(super) enum Kind {
     Undefined,
     /// No class takes part that is more than −∞.
     Empty,
+}
+
+impl Kind {
+    /// By the greatest logit: −∞ where none takes part, NaN where there is a NaN.
+    pub(super) fn of_maximum(maximum: f64) -> Self {
+        match maximum {
+            f64::NEG_INFINITY => Kind::Empty,
+            _ if maximum.is_finite() => Kind::Regular,
+            _ => Kind::Undefined,
+        }
+    }
 }
 
 /// One row of a block.

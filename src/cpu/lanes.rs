@@ -252,6 +252,7 @@ fn statistics<T: Real, const KEPT: bool>(maximum: T, at_anchor: T, sum: Compensa
 }
 
 /// A sum in every lane, of numbers that are made of values of `T` in f64.
+#[derive(Debug, Clone)]
 pub(super) struct LaneSums<T> {
     high: Chunk<f64>,
     low: Chunk<f64>,
@@ -267,6 +268,35 @@ impl<T: Real> LaneSums<T> {
     #[inline(always)]
     pub(super) fn add(&mut self, lane: usize, term: f64) {
         T::accumulate_wide(term, &mut self.high[lane], &mut self.low[lane]);
+    }
+
+    /// Adds `term` of all elements of two rows side by side, the first of which belong to `lane`, and those that follow
+    /// to the lanes that follow.
+    #[inline(always)]
+    pub(super) fn add_pairs<A: Copy, B: Copy>(
+        &mut self,
+        lane: usize,
+        first: &[A],
+        second: &[B],
+        term: impl Fn(A, B) -> f64,
+    ) {
+        let (begun, rest) = match lane {
+            0 => (0, first.len().min(second.len())),
+            _ => ((LANES - lane).min(first.len()).min(second.len()), first.len().min(second.len())),
+        };
+        for (place, (&first, &second)) in first[..begun].iter().zip(&second[..begun]).enumerate() {
+            self.add(lane + place, term(first, second));
+        }
+        let (first, last_first) = first[begun..rest].as_chunks::<LANES>();
+        let (second, last_second) = second[begun..rest].as_chunks::<LANES>();
+        for (first, second) in first.iter().zip(second) {
+            for lane in 0..LANES {
+                self.add(lane, term(first[lane], second[lane]));
+            }
+        }
+        for (lane, (&first, &second)) in last_first.iter().zip(last_second).enumerate() {
+            self.add(lane, term(first, second));
+        }
     }
 
     /// The sum of all lanes, one joined after the other.
@@ -285,15 +315,6 @@ pub(super) fn sum_of_pairs<T: Real, A: Copy, B: Copy>(
     term: impl Fn(A, B) -> f64,
 ) -> CompensatedSum {
     let mut sums = LaneSums::<T>::new();
-    let (first, last_first) = first.as_chunks::<LANES>();
-    let (second, last_second) = second.as_chunks::<LANES>();
-    for (first, second) in first.iter().zip(second) {
-        for lane in 0..LANES {
-            sums.add(lane, term(first[lane], second[lane]));
-        }
-    }
-    for (lane, (&first, &second)) in last_first.iter().zip(last_second).enumerate() {
-        sums.add(lane, term(first, second));
-    }
+    sums.add_pairs(0, first, second, term);
     sums.join()
 }

@@ -250,12 +250,7 @@ impl Measured {
     /// Where no more is asked of a row than its logarithm, which is NaN where there is a NaN.
     fn of_logarithm(maximum: f64, log_sum: f64) -> Self {
         let maximum = if log_sum.is_nan() { f64::NAN } else { maximum };
-        let kind = match maximum {
-            f64::NEG_INFINITY => Kind::Empty,
-            _ if maximum.is_finite() => Kind::Regular,
-            _ => Kind::Undefined,
-        };
-        Measured { maximum, sum: f64::NAN, log_sum, kind }
+        Measured { maximum, sum: f64::NAN, log_sum, kind: Kind::of_maximum(maximum) }
     }
 
     fn log_sum_exp(&self) -> f64 {

@@ -9,12 +9,12 @@ use crate::Op;
 
 use super::compensated::CompensatedSum;
 use super::instruction_set::{InstructionSet, Machine, Task};
-use super::lanes::sum_of_pairs;
+use super::lanes::LaneSums;
 use super::real::Real;
 use super::threads;
 
-/// Elements of one row that are worth a task of their own.
-const ELEMENTS_PER_PIECE: usize = 1 << 16;
+/// Elements of one row that are worth a task of their own, and are added up by themselves.
+pub(super) const ELEMENTS_PER_PIECE: usize = 1 << 16;
 
 /// Turns `vector` into its product with the Jacobian of `op`, divided by the temperature.
 ///
@@ -26,14 +26,12 @@ pub(super) fn multiply<T: Real>(
     vector: &mut [T],
     temperature: f64,
 ) {
-    if vector.len() <= ELEMENTS_PER_PIECE {
-        let sum = instructions.run(Sum { op, probabilities, vector }).value();
-        return instructions.run(Finish { op, probabilities, vector, sum, temperature });
-    }
     let parts = threads::map(vector.len().div_ceil(ELEMENTS_PER_PIECE), |index| {
         let range = index * ELEMENTS_PER_PIECE..vector.len().min((index + 1) * ELEMENTS_PER_PIECE);
         let probabilities = probabilities.get(range.clone()).unwrap_or_default();
-        instructions.run(Sum { op, probabilities, vector: &vector[range] })
+        let mut sums = LaneSums::new();
+        instructions.run(Add { op, probabilities, vector: &vector[range], lane: 0, sums: &mut sums });
+        sums.join()
     });
     let sum = parts.into_iter().fold(CompensatedSum::default(), CompensatedSum::join).value();
     threads::map_pieces(vector, ELEMENTS_PER_PIECE, |index, vector| {
@@ -42,34 +40,39 @@ pub(super) fn multiply<T: Real>(
     });
 }
 
-/// Σ v for what is pulled back through log-softmax, otherwise ⟨p, v⟩.
-struct Sum<'a, T> {
-    op: Op,
-    probabilities: &'a [T],
-    vector: &'a [T],
+/// Adds to the sum that a product with the Jacobian of `op` needs: of v for what is pulled back through log-softmax,
+/// otherwise ⟨p, v⟩.
+pub(super) struct Add<'a, T> {
+    pub(super) op: Op,
+    pub(super) probabilities: &'a [T],
+    pub(super) vector: &'a [T],
+    /// That of the first element.
+    pub(super) lane: usize,
+    pub(super) sums: &'a mut LaneSums<T>,
 }
 
-impl<T: Real> Task for Sum<'_, T> {
-    type Output = CompensatedSum;
+impl<T: Real> Task for Add<'_, T> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<M: Machine>(self, _: M) -> CompensatedSum {
-        if self.op == Op::LogSoftmaxVjp {
-            sum_of_pairs::<T, _, _>(self.vector, self.vector, |_, v: T| v.widen())
+    fn run<M: Machine>(self, _: M) {
+        let Add { op, probabilities, vector, lane, sums } = self;
+        if op == Op::LogSoftmaxVjp {
+            sums.add_pairs(lane, vector, vector, |_, v: T| v.widen());
         } else {
             let term = |p: T, v: T| if p == T::ZERO { 0.0 } else { p.widen() * v.widen() };
-            sum_of_pairs::<T, _, _>(self.probabilities, self.vector, term)
+            sums.add_pairs(lane, probabilities, vector, term);
         }
     }
 }
 
 /// The last step for each element, given the sum.
-struct Finish<'a, T> {
-    op: Op,
-    probabilities: &'a [T],
-    vector: &'a mut [T],
-    sum: f64,
-    temperature: f64,
+pub(super) struct Finish<'a, T> {
+    pub(super) op: Op,
+    pub(super) probabilities: &'a [T],
+    pub(super) vector: &'a mut [T],
+    pub(super) sum: f64,
+    pub(super) temperature: f64,
 }
 
 impl<T: Real> Task for Finish<'_, T> {

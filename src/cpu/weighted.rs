@@ -11,7 +11,8 @@ use super::lanes::{Chunk, LANES, LaneSums};
 use super::real::Real;
 use super::vectors::Vector;
 
-/// A row of logits and their weights. A weight of 0 removes its logit, whatever that is.
+/// A row of logits and their weights, or some of it. A weight of 0 removes its logit, whatever that is.
+#[derive(Clone, Copy)]
 pub(super) struct WeightedRow<'a, T> {
     pub(super) logits: &'a [T],
     pub(super) weights: &'a [T],
@@ -39,60 +40,30 @@ impl<T: Real> Task for WeightedRow<'_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) -> SignedLog {
-        let mut maxima = [f64::NEG_INFINITY; LANES];
-        let mut undefined = [false; LANES];
-        for index in 0..self.chunks() {
-            let (logits, weights) = self.chunk(index);
-            for lane in 0..LANES {
-                let (x, weight) = (logits[lane], weights[lane]);
-                maxima[lane] = if x > maxima[lane] { x } else { maxima[lane] };
-                undefined[lane] |= x.is_nan() | weight.is_nan();
-            }
+        let maximum = Measure(self).run(machine);
+        if let Some(sum) = maximum.special() {
+            return sum;
         }
-        if undefined.contains(&true) {
-            return SignedLog::NAN;
-        }
-        let maximum = maxima.into_iter().fold(f64::NEG_INFINITY, f64::max);
-        if maximum == f64::INFINITY {
-            return self.infinite();
-        }
-        // Where there is nothing but −∞, any finite number makes every term 0.
-        let anchor = maximum.max(f64::MIN);
-
-        let anchors = Anchors::new(M::F64::splat(machine, anchor));
-        let mut at_maximum = LaneSums::<f64>::new();
-        let mut others = LaneSums::<f64>::new();
-        for index in 0..self.chunks() {
-            let (logits, weights) = self.chunk(index);
-            let mut terms = [0.0; LANES];
-            anchors.exponentials(M::F64::load(machine, &logits)).store(&mut terms);
-            for lane in 0..LANES {
-                let (x, weight) = (logits[lane], weights[lane]);
-                let term = weight * terms[lane];
-                at_maximum.add(lane, if x == anchor { weight } else { 0.0 });
-                others.add(lane, if x == anchor { 0.0 } else { term });
-            }
-        }
-        logarithm(anchor, at_maximum.join(), others.join())
+        let mut sums = WeightedSums::new(maximum);
+        Add { row: self, lane: 0, sums: &mut sums }.run(machine);
+        sums.logarithm()
     }
 }
 
 impl<T: Real> WeightedRow<'_, T> {
-    fn chunks(&self) -> usize {
-        self.logits.len().div_ceil(LANES)
-    }
-
-    /// A chunk of logits and one of weights: −∞ and 0 for what the weights remove, and where the last chunk is
-    /// not full.
+    /// A chunk of logits and one of weights, those from `first` on in the lanes from `lane` on: −∞ and 0 for what the
+    /// weights remove, and in lanes for which there is nothing.
     #[inline(always)]
-    fn chunk(&self, index: usize) -> (Chunk<f64>, Chunk<f64>) {
+    fn chunk(&self, first: usize, lane: usize) -> (Chunk<f64>, Chunk<f64>) {
         let (mut logits, mut weights) = ([T::NEG_INFINITY; LANES], [T::ZERO; LANES]);
-        let (logits_left, weights_left) = (&self.logits[index * LANES..], &self.weights[index * LANES..]);
+        let (logits_left, weights_left) = (&self.logits[first..], &self.weights[first..]);
         match (logits_left.first_chunk(), weights_left.first_chunk()) {
-            (Some(all_logits), Some(all_weights)) => (logits, weights) = (*all_logits, *all_weights),
+            (Some(all_logits), Some(all_weights)) if lane == 0 => {
+                (logits, weights) = (*all_logits, *all_weights)
+            }
             _ => {
-                logits.iter_mut().zip(logits_left).for_each(|(place, &x)| *place = x);
-                weights.iter_mut().zip(weights_left).for_each(|(place, &weight)| *place = weight);
+                logits[lane..].iter_mut().zip(logits_left).for_each(|(place, &x)| *place = x);
+                weights[lane..].iter_mut().zip(weights_left).for_each(|(place, &weight)| *place = weight);
             }
         }
         let (mut left, mut counted) = ([f64::NEG_INFINITY; LANES], [0.0; LANES]);
@@ -102,15 +73,124 @@ impl<T: Real> WeightedRow<'_, T> {
         }
         (left, counted)
     }
+}
 
-    /// Where the maximum is +∞: ∞ with the sign of the weights there, if it is one.
-    fn infinite(&self) -> SignedLog {
-        let at_infinity = self.logits.iter().zip(self.weights).filter(|(x, _)| x.widen() == f64::INFINITY);
-        let weights = at_infinity.map(|(_, weight)| weight.widen());
-        let mut signs = weights.filter(|&weight| weight != 0.0).map(f64::signum);
-        match signs.next() {
-            Some(sign) if signs.all(|other| other == sign) => SignedLog { log: f64::INFINITY, sign },
-            _ => SignedLog::NAN,
+/// What has to be known of all logits that the weights leave before terms are added up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WeightedMaximum {
+    maximum: f64,
+    /// Whether there is a NaN.
+    undefined: bool,
+    /// Whether a weight at +∞ is positive, and whether one is negative.
+    at_infinity: [bool; 2],
+}
+
+impl WeightedMaximum {
+    /// Of no logits at all.
+    pub(super) const EMPTY: Self =
+        WeightedMaximum { maximum: f64::NEG_INFINITY, undefined: false, at_infinity: [false; 2] };
+
+    pub(super) fn join(self, other: Self) -> Self {
+        let [positive, negative] = self.at_infinity;
+        WeightedMaximum {
+            maximum: self.maximum.max(other.maximum),
+            undefined: self.undefined | other.undefined,
+            at_infinity: [positive | other.at_infinity[0], negative | other.at_infinity[1]],
+        }
+    }
+
+    /// The row's sum, where no terms need be added up for it.
+    pub(super) fn special(&self) -> Option<SignedLog> {
+        match self.at_infinity {
+            _ if self.undefined => Some(SignedLog::NAN),
+            _ if self.maximum != f64::INFINITY => None,
+            // ∞ with the sign of the weights there, if it is one.
+            [true, false] => Some(SignedLog { log: f64::INFINITY, sign: 1.0 }),
+            [false, true] => Some(SignedLog { log: f64::INFINITY, sign: -1.0 }),
+            _ => Some(SignedLog::NAN),
+        }
+    }
+}
+
+/// The greatest of some logits.
+pub(super) struct Measure<'a, T>(pub(super) WeightedRow<'a, T>);
+
+impl<T: Real> Task for Measure<'_, T> {
+    type Output = WeightedMaximum;
+
+    #[inline(always)]
+    fn run<M: Machine>(self, _: M) -> WeightedMaximum {
+        let Measure(row) = self;
+        let mut maxima = [f64::NEG_INFINITY; LANES];
+        let mut undefined = [false; LANES];
+        for first in (0..row.logits.len()).step_by(LANES) {
+            let (logits, weights) = row.chunk(first, 0);
+            for lane in 0..LANES {
+                let (x, weight) = (logits[lane], weights[lane]);
+                maxima[lane] = if x > maxima[lane] { x } else { maxima[lane] };
+                undefined[lane] |= x.is_nan() | weight.is_nan();
+            }
+        }
+        let maximum = maxima.into_iter().fold(f64::NEG_INFINITY, f64::max);
+        let mut at_infinity = [false; 2];
+        if maximum == f64::INFINITY {
+            let pairs = row.logits.iter().zip(row.weights);
+            for weight in pairs.filter(|(x, _)| x.widen() == maximum).map(|(_, weight)| weight.widen()) {
+                at_infinity = [at_infinity[0] | (weight > 0.0), at_infinity[1] | (weight < 0.0)];
+            }
+        }
+        WeightedMaximum { maximum, undefined: undefined.contains(&true), at_infinity }
+    }
+}
+
+/// The terms of a row, relative to its maximum: those at the maximum, and the others.
+#[derive(Debug, Clone)]
+pub(super) struct WeightedSums {
+    anchor: f64,
+    at_maximum: LaneSums<f64>,
+    others: LaneSums<f64>,
+}
+
+impl WeightedSums {
+    pub(super) fn new(of: WeightedMaximum) -> Self {
+        // Where there is nothing but −∞, any finite number makes every term 0.
+        let anchor = of.maximum.max(f64::MIN);
+        WeightedSums { anchor, at_maximum: LaneSums::new(), others: LaneSums::new() }
+    }
+
+    /// What the row comes to, all of whose terms have been added.
+    pub(super) fn logarithm(&self) -> SignedLog {
+        logarithm(self.anchor, self.at_maximum.join(), self.others.join())
+    }
+}
+
+/// Adds the terms of some of a row's logits, of which the first belongs to `lane`.
+pub(super) struct Add<'a, T> {
+    pub(super) row: WeightedRow<'a, T>,
+    pub(super) lane: usize,
+    pub(super) sums: &'a mut WeightedSums,
+}
+
+impl<T: Real> Task for Add<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine>(self, machine: M) {
+        let Add { row, mut lane, sums: WeightedSums { anchor, at_maximum, others } } = self;
+        let anchor = *anchor;
+        let anchors = Anchors::new(M::F64::splat(machine, anchor));
+        let mut first = 0;
+        while first < row.logits.len() {
+            let (logits, weights) = row.chunk(first, lane);
+            (first, lane) = (first + LANES - lane, 0);
+            let mut terms = [0.0; LANES];
+            anchors.exponentials(M::F64::load(machine, &logits)).store(&mut terms);
+            for lane in 0..LANES {
+                let (x, weight) = (logits[lane], weights[lane]);
+                let term = weight * terms[lane];
+                at_maximum.add(lane, if x == anchor { weight } else { 0.0 });
+                others.add(lane, if x == anchor { 0.0 } else { term });
+            }
         }
     }
 }

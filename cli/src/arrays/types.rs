@@ -366,7 +366,7 @@ pub trait Decimal: Copy + PartialOrd {
 }
 
 /// A type that results are computed for and written in.
-pub trait Written: Element<Computed: Decimal + Taken> + Decimal {
+pub trait Written: Element<Computed: Decimal> + Decimal {
     const FLOAT: Float;
 
     /// Appends its bytes, the least significant first.
@@ -415,19 +415,6 @@ impl Default for Numbers {
 }
 
 impl Numbers {
-    /// The same in a type that they all fit.
-    pub fn taken<T: Taken>(&self) -> Vec<T> {
-        fn of<N: Number, T: Taken>(values: &[N]) -> Vec<T> {
-            values.iter().filter_map(|&value| T::taken(value)).collect()
-        }
-        match self {
-            Numbers::F16(values) => of(values),
-            Numbers::Bf16(values) => of(values),
-            Numbers::F32(values) => of(values),
-            Numbers::F64(values) => of(values),
-        }
-    }
-
     /// The same for the library.
     pub fn elements(&self) -> Elements<'_> {
         match self {

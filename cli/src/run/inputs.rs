@@ -1,7 +1,7 @@
 //! What is read beside the logits: opened and held against their shape before anything large is read, then window by
 //! window.
 
-use wgpu_softmax::{Adjustment, Elements, Targets, Temperature};
+use wgpu_softmax::{Adjustment, Elements, Error, Targets, Temperature};
 
 use crate::args::{Adjusting, Operation, Run, Temperature as AskedTemperature};
 use crate::arrays::{ArrayFile, Float, Incoming, Numbers, Region, Stored, broadcast, can_broadcast};
@@ -177,19 +177,25 @@ impl Inputs {
 
     /// Bytes that they take for a row of so many classes, where they are computed with in `computed`.
     pub fn row_bytes(&self, shapes: &Shapes, computed: Float) -> u64 {
+        // Labels, lengths and temperatures.
+        let of_row = self.all().count() as u64 * 32;
         let classes = shapes.class_count() as u64;
+        classes.saturating_mul(self.class_bytes(shapes, computed)).saturating_add(of_row)
+    }
+
+    /// Bytes that they take for each class of a row.
+    pub fn class_bytes(&self, shapes: &Shapes, computed: Float) -> u64 {
         let all = self.all().map(|(name, incoming)| {
-            let whole_row = match name {
-                "labels" | "lengths" => 8,
-                "temperature" => 2 * computed.bytes(),
-                "mask" => classes,
-                _ => classes * incoming.stored().at_most(computed).bytes(),
+            let bytes = match name {
+                "labels" | "lengths" | "temperature" => 0,
+                "mask" => 1,
+                _ => incoming.stored().at_most(computed).bytes(),
             };
             // Turned or repeated, it is there twice.
             let twice = incoming.fortran() || incoming.shape() != shapes.logits;
-            if twice { whole_row.saturating_mul(2) } else { whole_row }
+            if twice { 2 * bytes } else { bytes }
         });
-        all.fold(0, u64::saturating_add)
+        all.sum()
     }
 
     /// Reads what `window` needs of each, where it is not there already.
@@ -224,6 +230,11 @@ impl Inputs {
             let is_kept = other.incoming.shape().len() > shapes.rows.len();
             let region = if is_kept { kept } else { window.rows.clone() };
             other.read(region, |incoming, region| incoming.read_region(region, work))?;
+            let classes = shapes.class_count() as u64;
+            if let Some(row) = other.values.iter().position(|&length| length > classes) {
+                let (row, length) = ((window.first + row) as u64, other.values[row]);
+                return Err(Error::LengthOutOfRange { row, length, classes }.into());
+            }
         }
         let queries = of_logits.start.len().checked_sub(2);
         self.first_query = queries.map_or(0, |axis| of_logits.start[axis] as i64);

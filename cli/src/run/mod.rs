@@ -365,12 +365,15 @@ impl<'a> Task<'a> {
         };
         let read = classes.saturating_mul(logit);
         let read = read.saturating_add(inputs.row_bytes(&self.shapes, R::FLOAT.computed()));
-        // A piece is converted to what is computed in, and its results from there.
-        let computed = R::FLOAT.computed().bytes();
         let may_use_cpu =
             self.asked.computation.device == Device::Auto || !self.chosen.engine.uses_gpu(R::FLOAT.dtype());
-        let in_pieces = may_use_cpu && asked_in_pieces(self.asked).is_some();
-        let class_of_piece = in_pieces.then_some(logit + 2 * computed + result);
+        let in_pieces = asked_in_pieces(self.asked).filter(|_| may_use_cpu);
+        let class_of_piece = in_pieces.map(|op| {
+            // What is computed in: logits, whether each takes part, terms or results, and the operand.
+            let computed = R::FLOAT.computed();
+            let copies = 1 + computed.bytes() * if op.operand().is_some() { 3 } else { 2 };
+            logit + inputs.class_bytes(&self.shapes, computed) + copies + result
+        });
         RowBytes { read, written, jacobian_row, class_of_piece }
     }
 
@@ -442,17 +445,10 @@ fn weighted(op: Op, asked: &Run) -> Op {
     }
 }
 
-/// The operation, if it is one of those that need no more of a row at once than its statistics.
+/// The operation, if it is one that rows can be computed of in pieces.
 fn asked_in_pieces(asked: &Run) -> Option<Op> {
-    let adjusting = &asked.adjusting;
-    let plain = adjusting.temperature.is_none()
-        && adjusting.mask.is_none()
-        && adjusting.add_mask.is_none()
-        && !adjusting.causal
-        && adjusting.window.is_none()
-        && adjusting.lengths.is_none();
     match asked.operation {
-        Operation::Rows(op) => Some(weighted(op, asked)).filter(|op| plain && Op::ROW_WISE.contains(op)),
+        Operation::Rows(op) => Some(weighted(op, asked)).filter(|op| op.output() != Output::PerPair),
         Operation::CrossEntropy => None,
     }
 }

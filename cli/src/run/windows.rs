@@ -92,8 +92,9 @@ impl Windows {
                     None => format!("there are {} of memory", report::bytes(allowed)),
                 };
                 return Err(Failure::Device(format!(
-                    "a row of {} takes {}, with what comes of it and what computing it takes, and {allowed}: only the \
-                     softmax, log-softmax and log-sum-exp of plain logits on the CPU are computed in parts of a row",
+                    "a row of {} takes {}, with what comes of it and what computing it takes, and {allowed}: rows are \
+                     computed in pieces on the CPU (--device cpu) alone, and not for cross-entropy or a Jacobian; otherwise \
+                     allow more by --memory",
                     report::counted(classes as u64, "class", "classes"),
                     report::bytes(needed),
                 )));

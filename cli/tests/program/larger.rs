@@ -254,6 +254,87 @@ fn rows_larger_than_the_memory() {
     same_bits(&folder, &rounded, &[("-o", "out.safetensors:it")]);
 }
 
+/// Such rows with temperatures and masks, which are read as far as they are broadcast to a piece.
+#[test]
+fn adjusted_rows_larger_than_the_memory() {
+    let folder = Folder::new();
+    let values = single(1_050_000);
+    let truth = |count: usize| (0..count).map(|place| place % 7 != 3).collect::<Vec<bool>>();
+    let some = |count: usize| -> Vec<f32> { (0..count).map(|place| (place % 5) as f32 + 0.5).collect() };
+    let shape = [300, 5, 700];
+    let half = bytes_of(&values, f16::from_f32, f16::to_be_bytes);
+    let input = folder.file("in.npy", &npy::f32_file(&shape, &values));
+    let turned = folder.file("turned.npy", &npy::file(">f2", true, &shape, &half));
+    let last = folder.file("last.npy", &npy::bool_file(&[700], &truth(700)));
+    let first = folder.file("first.npy", &npy::bool_file(&[300, 1, 1], &truth(300)));
+    let full = folder.file("full.npy", &npy::bool_file(&shape, &truth(1_050_000)));
+    let added = folder.file("added.npy", &npy::f32_file(&[300, 1, 700], &some(210_000)));
+    let warm = folder.file("warm.npy", &npy::f32_file(&[5], &some(5)));
+    let lengths = folder.file("lengths.npy", &npy::i64_file(&[5], &[0, 210_000, 1, 77_777, 100_000]));
+    for (input, axis, op, adjusting) in [
+        (&input, "all", "softmax", &["--mask", &last, "--temperature", "0.7"][..]),
+        (&turned, "all", "log-softmax", &["--mask", &first, "--add-mask", &added]),
+        (&input, "all", "logsumexp", &["--mask", &full, "--temperature", "3"]),
+        (&input, "0,2", "log-softmax", &["--temperature", &warm, "--lengths", &lengths]),
+        (&turned, "0,2", "softmax", &["--temperature", &warm, "--add-mask", &added]),
+        (&input, "0,2", "softmax", &["--lengths", &lengths, "--mask", &full, "--fully-masked", "zero"]),
+    ] {
+        let arguments = [&["run", input, "--axis", axis, "--op", op, "--device", "cpu"], adjusting].concat();
+        same_bits(&folder, &arguments, &[("-o", "out.npy")]);
+    }
+    // Queries see keys that are pieces apart.
+    let scores = folder.file("scores.npy", &npy::f32_file(&[3, 350_000], &values));
+    let lengths = folder.file("keys.npy", &npy::i64_file(&[3], &[350_000, 200_001, 5]));
+    for adjusting in [
+        &["--causal-offset", "200000"][..],
+        &["--causal-offset", "349999", "--window", "300000", "--lengths", &lengths],
+        &["--window", "1", "--fully-masked", "zero"],
+    ] {
+        let arguments = [&["run", &scores, "--causal", "--device", "cpu"], adjusting].concat();
+        same_bits(&folder, &arguments, &[("-o", "out.npy")]);
+    }
+    // A length that there is not room for is that of a row of the array.
+    let beyond = folder.file("beyond.npy", &npy::i64_file(&[3], &[1, 1, 350_001]));
+    let arguments = ["run", &scores, "--lengths", &beyond, "--device", "cpu", "--memory", TIGHT];
+    let error = run(&arguments).failed(3);
+    assert!(error.contains("the length of row 2 is 350001"), "{error}");
+}
+
+/// Such rows with what they are multiplied with.
+#[test]
+fn products_and_sums_of_rows_larger_than_the_memory() {
+    let folder = Folder::new();
+    let values = single(1_050_000);
+    let shape = [300, 5, 700];
+    let reversed: Vec<f32> = values.iter().rev().map(|value| value / 3.0 + 0.1).collect();
+    let half = bytes_of(&reversed, f16::from_f32, f16::to_le_bytes);
+    let input = folder.file("in.npy", &npy::f32_file(&shape, &values));
+    let second = folder.file("second.npy", &npy::f32_file(&shape, &reversed));
+    let turned = folder.file("turned.npy", &npy::file("<f2", true, &shape, &half));
+    let row = folder.file("row.npy", &npy::f32_file(&[5, 1], &[1.0, -1.0, 0.0, 2.0, 3.0]));
+    let truth: Vec<bool> = (0..700).map(|place| place % 7 != 3).collect();
+    let mask = folder.file("mask.npy", &npy::bool_file(&[700], &truth));
+    for (op, option) in [
+        ("vjp", "--cotangent"),
+        ("jvp", "--tangent"),
+        ("log-softmax-vjp", "--cotangent"),
+        ("log-softmax-jvp", "--tangent"),
+    ] {
+        let arguments = ["run", &input, "--op", op, option, &second, "--axis", "all", "--device", "cpu"];
+        same_bits(&folder, &arguments, &[("-o", "out.npy")]);
+        let adjusting = ["--mask", &mask, "--temperature", "0.7", "--dtype", "f16"];
+        let arguments = ["run", &input, "--op", op, option, &turned, "--axis", "0,2", "--device", "cpu"];
+        same_bits(&folder, &[&arguments[..], &adjusting].concat(), &[("-o", "out.npy")]);
+    }
+    for (weights, axis) in [(&second, "all"), (&row, "all"), (&turned, "0,2"), (&row, "0,1")] {
+        let arguments =
+            ["run", &input, "--op", "logsumexp", "--weights", weights, "--axis", axis, "--device", "cpu"];
+        same_bits(&folder, &arguments, &[("-o", "out.npy"), ("--sign", "sign.npy")]);
+        let adjusted = [&arguments[..], &["--mask", &mask, "--keepdims"]].concat();
+        same_bits(&folder, &adjusted, &[("-o", "out.npy")]);
+    }
+}
+
 /// What needs all of a row at once says so.
 #[test]
 fn a_row_that_does_not_fit() {
@@ -261,7 +342,7 @@ fn a_row_that_does_not_fit() {
     let input = folder.file("in.npy", &npy::f32_file(&[2, 150_000], &single(300_000)));
     let output = folder.name("out.npy");
     for device in devices() {
-        let option = if device == "gpu" { ["--op", "softmax"] } else { ["--temperature", "2"] };
+        let option = ["--op", if device == "gpu" { "softmax" } else { "jacobian" }];
         let arguments = ["run", &input, "-o", &output, "--memory", TIGHT, "--device", device];
         let error = run(&[&arguments[..], &option].concat()).failed(4);
         for told in ["a row of 150000 classes takes 2.3 MiB", "--memory", "on the CPU"] {
@@ -340,6 +421,30 @@ mod linux {
             let got = [&bytes[..4], &bytes[4..]].map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
             for (got, expected) in got.into_iter().zip([(first / sum) as f32, (1.0 / sum) as f32]) {
                 assert!((got - expected).abs() <= 1e-6 * expected, "{row}: {got} for {expected}");
+            }
+        }
+    }
+
+    /// The product of such a row's Jacobian with a vector of the same size, over a temperature.
+    #[test]
+    fn a_product_larger_than_the_memory() {
+        let folder = Folder::new();
+        hole(&folder, [1 << 19, 192]);
+        let line = "ulimit -v 340000; RAYON_NUM_THREADS=2 exec \"$PROGRAM\" run in.npy --op vjp --cotangent in.npy --temperature 2 --axis all --device cpu --memory 16MiB -o out.npy";
+        shell(line, folder.path()).succeeded();
+        let file = fs::File::open(folder.join("out.npy")).unwrap();
+        let start = npy::file("<f4", false, &[1 << 19, 192], &[]).len() as u64;
+        let firsts = [0, 1, 1 << 18, (1 << 19) - 1].map(|row: u64| (row, (row % 7) as f64 + 1.0));
+        let sum = firsts.iter().map(|(_, x)| (x / 2.0).exp()).sum::<f64>() + ((192u64 << 19) - 4) as f64;
+        let product = firsts.iter().map(|(_, x)| (x / 2.0).exp() / sum * x).sum::<f64>();
+        for (row, x) in firsts {
+            let mut bytes = [0; 8];
+            file.read_exact_at(&mut bytes, start + row * 192 * 4).unwrap();
+            let got = [&bytes[..4], &bytes[4..]].map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
+            let expected = [(x / 2.0).exp() / sum * (x - product) / 2.0, -product / sum / 2.0];
+            for (got, expected) in got.into_iter().zip(expected) {
+                let error = (f64::from(got) - expected).abs();
+                assert!(error <= 2e-6 * expected.abs(), "{row}: {got} for {expected}");
             }
         }
     }
@@ -430,8 +535,17 @@ mod linux {
     fn a_killed_run_is_gone_on_with_within_a_row() {
         let folder = Folder::new();
         let input = folder.file("in.npy", &npy::f32_file(&[3_000_000], &single(3_000_000)));
+        gone_on_with_within_a_row(&folder, &input, &[]);
+        let mask: Vec<bool> = (0..3_000_000).map(|place| place % 7 != 3).collect();
+        let mask = folder.file("mask.npy", &npy::bool_file(&[3_000_000], &mask));
+        let more = ["--op", "vjp", "--cotangent", &input, "--mask", &mask, "--temperature", "2"];
+        gone_on_with_within_a_row(&folder, &input, &more);
+        assert_eq!(folder.names(), ["in.npy", "mask.npy", "out.npy", "whole.npy"]);
+    }
+
+    fn gone_on_with_within_a_row(folder: &Folder, input: &str, more: &[&str]) {
         let (whole, output) = (folder.name("whole.npy"), folder.name("out.npy"));
-        let arguments = ["run", &input, "--device", "cpu"];
+        let arguments = [&["run", input, "--device", "cpu"], more].concat();
         run(&[&arguments[..], &["-o", &whole]].concat()).succeeded();
         let lasting = [&arguments[..], &["-o", &output, "--memory", TIGHT, "--resume"]].concat();
         let mut child = start(&lasting);
@@ -452,7 +566,6 @@ mod linux {
         let (mut expected, got) = (fs::read(&whole).unwrap(), fs::read(&output).unwrap());
         expected[start as usize..start as usize + 8].fill(0xab);
         assert!(expected == got);
-        assert_eq!(folder.names(), ["in.npy", "out.npy", "whole.npy"]);
     }
 
     /// Killed in the middle: what is finished is not computed again, what is not is.
