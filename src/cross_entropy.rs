@@ -309,6 +309,34 @@ impl<'a> CrossEntropy<'a> {
 
     /// The loss with its rows, once everything is known to fit.
     pub(crate) fn arranged(&self) -> Result<ArrangedLoss<'a>> {
+        let mut loss = self.fitted()?;
+        let classes = loss.arrangement.rows.classes();
+        if let Targets::Labels(labels) = &self.targets {
+            (loss.counted, loss.weight) = (0, 0.0);
+            for first in (0..labels.len()).step_by(LABELS_AT_ONCE) {
+                let mut places = [0; LABELS_AT_ONCE];
+                for (index, &label) in labels.widened(first, &mut places).iter().enumerate() {
+                    if Some(label) == self.ignore_index {
+                        continue;
+                    }
+                    if label < 0 || label as u64 >= classes {
+                        return Err(Error::LabelOutOfRange { row: (first + index) as u64, label, classes });
+                    }
+                    loss.counted += 1;
+                    if self.class_weights.is_some() {
+                        loss.weight += loss.class_weight(label as usize);
+                    }
+                }
+            }
+            if self.class_weights.is_none() {
+                loss.weight = loss.counted as f64;
+            }
+        }
+        Ok(loss)
+    }
+
+    /// The same, whatever the labels are: they are not counted yet.
+    pub(crate) fn fitted(&self) -> Result<ArrangedLoss<'a>> {
         let op = Op::CrossEntropy;
         let arrangement = Arrangement::new(op, self.shape, &self.axes)?;
         let rows = arrangement.rows;
@@ -348,7 +376,7 @@ impl<'a> CrossEntropy<'a> {
             drop(room_for::<f64>(rows.count().saturating_mul(self.wanted.values_of_rows()))?);
         }
         let adjustment = self.adjustment.resolve(self.shape, &arrangement, self.logits.dtype().computed())?;
-        let mut loss = ArrangedLoss {
+        Ok(ArrangedLoss {
             logits: self.logits,
             targets: self.targets,
             class_weights: self.class_weights,
@@ -364,30 +392,7 @@ impl<'a> CrossEntropy<'a> {
             options: self.options,
             counted: rows.count(),
             weight: rows.count() as f64,
-        };
-        if let Targets::Labels(labels) = &self.targets {
-            (loss.counted, loss.weight) = (0, 0.0);
-            for first in (0..labels.len()).step_by(LABELS_AT_ONCE) {
-                let mut places = [0; LABELS_AT_ONCE];
-                for (index, &label) in labels.widened(first, &mut places).iter().enumerate() {
-                    if Some(label) == self.ignore_index {
-                        continue;
-                    }
-                    if label < 0 || label as u64 >= rows.classes() {
-                        let (row, classes) = ((first + index) as u64, rows.classes());
-                        return Err(Error::LabelOutOfRange { row, label, classes });
-                    }
-                    loss.counted += 1;
-                    if self.class_weights.is_some() {
-                        loss.weight += loss.class_weight(label as usize);
-                    }
-                }
-            }
-            if self.class_weights.is_none() {
-                loss.weight = loss.counted as f64;
-            }
-        }
-        Ok(loss)
+        })
     }
 }
 
@@ -434,6 +439,11 @@ impl<'a> ArrangedLoss<'a> {
     #[inline]
     pub(crate) fn counted(&self, label: i64) -> Option<usize> {
         (Some(label) != self.ignore_index).then_some(label as usize)
+    }
+
+    /// That it is about one row, ignored or not, whose label's class has a weight.
+    pub(crate) fn is_of_row(&mut self, is_counted: bool, weight: f64) {
+        (self.counted, self.weight) = if is_counted { (1, weight) } else { (0, 0.0) };
     }
 
     /// 1 where there are no weights.

@@ -19,8 +19,8 @@
 //!    puts it into an encoder of yours, any number of times, without submitting, allocating or waiting.
 //! 2. **Resident.** A [`Tensor`] stays on the device from one operation to the next.
 //! 3. **One call.** [`Gpu::softmax`], [`Cpu::softmax`], [`Engine::softmax`] and their like take a slice and
-//!    give a vector; the `…_into` forms write into memory of yours (a [`LossMemory`] for a loss). A row that is longer than memory goes
-//!    through the CPU as a [`RowInPieces`].
+//!    give a vector; the `…_into` forms write into memory of yours (a [`LossMemory`] for a loss). A row that is
+//!    longer than memory goes through the CPU as a [`RowInPieces`] or a [`LossInPieces`].
 //!
 //! What has more to it than logits is said in one place on each level: a [`Request`] or a [`CrossEntropy`] over
 //! slices, a [`TensorRequest`] over tensors, a [`Preparation`] over buffers. There is
@@ -156,7 +156,7 @@ pub use adjustment::{Adjustment, Temperature};
 pub use arrays::Arrays;
 pub use assemble::{Dialect, ShaderText, shaders};
 pub use capabilities::Capabilities;
-pub use cpu::{MeasuredRow, Piece, RowInPieces};
+pub use cpu::{LossInPieces, MeasuredLoss, MeasuredRow, Piece, RowInPieces};
 pub use cross_entropy::{CrossEntropy, Labels, LossMemory, LossSums, LossTotals, Losses, Reduction, Targets};
 pub use dtype::{Dtype, Element, Elements, ElementsMut};
 pub use encode::Prepared;

@@ -280,23 +280,26 @@ impl<T: Real> LaneSums<T> {
         second: &[B],
         term: impl Fn(A, B) -> f64,
     ) {
+        // By themselves, so that they stay in registers.
+        let mut sums = self.clone();
         let (begun, rest) = match lane {
             0 => (0, first.len().min(second.len())),
             _ => ((LANES - lane).min(first.len()).min(second.len()), first.len().min(second.len())),
         };
         for (place, (&first, &second)) in first[..begun].iter().zip(&second[..begun]).enumerate() {
-            self.add(lane + place, term(first, second));
+            sums.add(lane + place, term(first, second));
         }
         let (first, last_first) = first[begun..rest].as_chunks::<LANES>();
         let (second, last_second) = second[begun..rest].as_chunks::<LANES>();
         for (first, second) in first.iter().zip(second) {
             for lane in 0..LANES {
-                self.add(lane, term(first[lane], second[lane]));
+                sums.add(lane, term(first[lane], second[lane]));
             }
         }
         for (lane, (&first, &second)) in last_first.iter().zip(last_second).enumerate() {
-            self.add(lane, term(first, second));
+            sums.add(lane, term(first, second));
         }
+        *self = sums;
     }
 
     /// The sum of all lanes, one joined after the other.
@@ -305,16 +308,4 @@ impl<T: Real> LaneSums<T> {
         let lanes = self.high.iter().zip(&self.low).map(|(&high, &low)| CompensatedSum { high, low });
         lanes.fold(CompensatedSum::default(), CompensatedSum::join)
     }
-}
-
-/// Σ `term` over two rows side by side, made of values of `T`: of class j in the lane of number j mod [`LANES`].
-#[inline(always)]
-pub(super) fn sum_of_pairs<T: Real, A: Copy, B: Copy>(
-    first: &[A],
-    second: &[B],
-    term: impl Fn(A, B) -> f64,
-) -> CompensatedSum {
-    let mut sums = LaneSums::<T>::new();
-    sums.add_pairs(0, first, second, term);
-    sums.join()
 }

@@ -14,8 +14,8 @@ use crate::{Dtype, Element, Elements, ElementsMut, FullyMasked, Targets};
 
 use super::blocks::{Block, Kind, Layout, Participation, Place, Written, reused};
 use super::exponential::Anchors;
-use super::instruction_set::Machine;
-use super::lanes::{LANES, LaneSums, chunk_of, sum_of_pairs};
+use super::instruction_set::{InstructionSet, Machine};
+use super::lanes::{LANES, LaneSums, chunk_of};
 use super::real::Real;
 use super::shared_result::SharedResult;
 use super::statistics::{ROWS_AT_ONCE, Statistics};
@@ -80,7 +80,7 @@ fn compute_in<T: Real, R: Element>(
     if loss.smoothing > 0.0 {
         smoothed = weights().map(|weight| weight * spread).collect();
     }
-    let sum_of_smoothed = layout.instructions.run(SumOfTargets { q: &smoothed });
+    let sum_of_smoothed = sum_of_targets(layout.instructions, &smoothed);
     let writes_gradient = gradient.is_some();
     let task = Task { loss, layout, class_weights, spread, smoothed, sum_of_smoothed, writes_gradient };
     let in_place = logits.filter(|_| layout.is_contiguous() && task.needs_logarithms_alone());
@@ -232,17 +232,17 @@ struct Row<'a, T> {
 }
 
 /// What a row's statistics say.
-#[derive(Clone, Copy)]
-struct Measured {
-    maximum: f64,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured {
+    pub(super) maximum: f64,
     /// Σ exp(z − maximum), and its logarithm.
-    sum: f64,
+    pub(super) sum: f64,
     log_sum: f64,
-    kind: Kind,
+    pub(super) kind: Kind,
 }
 
 impl Measured {
-    fn new<T: Real>(statistics: &Statistics) -> Self {
+    pub(super) fn new<T: Real>(statistics: &Statistics) -> Self {
         let sum = statistics.sum();
         Measured { sum, ..Measured::of_logarithm(statistics.maximum(), statistics.log_sum::<T>()) }
     }
@@ -253,8 +253,27 @@ impl Measured {
         Measured { maximum, sum: f64::NAN, log_sum, kind: Kind::of_maximum(maximum) }
     }
 
-    fn log_sum_exp(&self) -> f64 {
+    /// Whether one class has more than half of the probability: the only one at the maximum.
+    pub(super) fn has_likely_class(&self) -> bool {
+        1.0 / self.sum > 0.5
+    }
+
+    /// −log p of a logit of a regular row.
+    #[inline(always)]
+    pub(super) fn nll<T: Real>(&self, x: T) -> f64 {
+        (self.maximum - x.widen()) + self.log_sum
+    }
+
+    pub(super) fn log_sum_exp(&self) -> f64 {
         if self.kind == Kind::Regular { self.maximum + self.log_sum } else { self.maximum }
+    }
+}
+
+/// What stands for a row in which nothing takes part.
+pub(super) fn of_empty(loss: &ArrangedLoss<'_>, zero: f64) -> f64 {
+    match loss.options.fully_masked {
+        FullyMasked::Nan => f64::NAN,
+        FullyMasked::Zero => zero,
     }
 }
 
@@ -276,12 +295,6 @@ impl RowTargets<'_> {
 }
 
 impl<T: Real> Row<'_, T> {
-    /// −log p of a logit of a regular row.
-    #[inline(always)]
-    fn nll(&self, x: T) -> f64 {
-        (self.measured.maximum - x.widen()) + self.measured.log_sum
-    }
-
     /// The first of the greatest logits that take part, or the first NaN; 0 where none takes part.
     fn argmax(&self) -> u64 {
         let mut logits = self.logits.iter();
@@ -324,7 +337,7 @@ impl Task<'_> {
             let targets = self.row_targets(participation, row_index, targets.get(range), q);
             results.losses.push(targets.as_ref().map_or(0.0, |targets| self.row_loss(&row, targets)));
             if wanted.log_sum_exp || loss.z_loss != 0.0 {
-                results.log_sum_exp.push(statistics.log_sum_exp());
+                results.log_sum_exp.push(measured.log_sum_exp());
             }
             if wanted.label_log_probabilities {
                 let label = targets.as_ref().and_then(|targets| targets.label);
@@ -477,17 +490,9 @@ impl Task<'_> {
         participation.fill_masked(0.0, memory);
         let (q, sum) = match memory.is_empty() {
             true => (&self.smoothed, self.sum_of_smoothed),
-            false => (&*memory, self.layout.instructions.run(SumOfTargets { q: memory })),
+            false => (&*memory, sum_of_targets(self.layout.instructions, memory)),
         };
         Some(RowTargets { label, q, sum: label.map_or(sum, |(_, own)| sum + own) })
-    }
-
-    /// What stands for a row in which nothing takes part.
-    fn empty(&self, zero: f64) -> f64 {
-        match self.loss.options.fully_masked {
-            FullyMasked::Nan => f64::NAN,
-            FullyMasked::Zero => zero,
-        }
     }
 
     /// Σ q·nll, in which 0·∞ is 0.
@@ -497,14 +502,18 @@ impl Task<'_> {
             Kind::Empty => {
                 let costs =
                     targets.label.is_some_and(|(_, own)| own != 0.0) || targets.q.iter().any(|&q| q != 0.0);
-                self.empty(if costs { f64::INFINITY } else { 0.0 })
+                of_empty(self.loss, if costs { f64::INFINITY } else { 0.0 })
             }
             Kind::Regular => {
                 let of_label = match targets.label {
                     Some((label, own)) if own != 0.0 => own * -self.log_probability(row, label),
                     _ => 0.0,
                 };
-                of_label + self.layout.instructions.run(SumOfLosses { row, q: targets.q })
+                let mut sums = LaneSums::new();
+                let Row { logits, measured, .. } = *row;
+                let of_others = AddLosses { logits, measured, q: targets.q, lane: 0, sums: &mut sums };
+                self.layout.instructions.run(of_others);
+                of_label + sums.join().value()
             }
         }
     }
@@ -512,10 +521,10 @@ impl Task<'_> {
     /// The log-probability of a class.
     fn log_probability<T: Real>(&self, row: &Row<'_, T>, class: usize) -> f64 {
         match row.measured.kind {
-            Kind::Empty => self.empty(f64::NEG_INFINITY),
+            Kind::Empty => of_empty(self.loss, f64::NEG_INFINITY),
             _ if !row.participation.takes_part(class) => f64::NEG_INFINITY,
             Kind::Undefined => f64::NAN,
-            Kind::Regular => row.logits.get(class).map_or(f64::NAN, |&x| 0.0 - row.nll(x)),
+            Kind::Regular => row.logits.get(class).map_or(f64::NAN, |&x| 0.0 - row.measured.nll(x)),
         }
     }
 
@@ -523,7 +532,7 @@ impl Task<'_> {
     fn entropy<T: Real>(&self, row: &Row<'_, T>) -> f64 {
         match row.measured.kind {
             Kind::Undefined => f64::NAN,
-            Kind::Empty => self.empty(0.0),
+            Kind::Empty => of_empty(self.loss, 0.0),
             Kind::Regular => {
                 row.measured.log_sum + self.layout.instructions.run(SumOfDistances { row }) / row.measured.sum
             }
@@ -542,25 +551,16 @@ impl Task<'_> {
         let row = Row { logits: &*logits, participation, measured };
         match row.measured.kind {
             Kind::Undefined => logits.fill(T::NAN),
-            Kind::Empty => return logits.fill(T::narrow(self.empty(0.0))),
+            Kind::Empty => return logits.fill(T::narrow(of_empty(self.loss, 0.0))),
             Kind::Regular => {
-                let [scale, z_scale] = self.loss.scales();
-                let z_loss = self.loss.z_loss;
-                let log_sum_exp = measured.maximum + measured.log_sum;
-                let formula = Formula {
-                    scale,
-                    of_z_loss: if z_loss == 0.0 { 0.0 } else { z_scale * 2.0 * z_loss * log_sum_exp },
-                    sum_of_targets: targets.sum,
-                    maximum: T::narrow(measured.maximum),
-                    sum: measured.sum,
-                    temperature: self.loss.adjustment.temperature_of(row_index as u64),
-                };
+                let temperature = self.loss.adjustment.temperature_of(row_index as u64);
+                let formula = Formula::new(self.loss, &measured, targets.sum, temperature);
                 let label = targets.label.map(|(label, _)| label);
-                let likely = (1.0 / measured.sum > 0.5).then(|| row.argmax() as usize);
+                let likely = measured.has_likely_class().then(|| row.argmax() as usize);
                 let exact = [label, likely].map(|class| {
                     let class = class?;
                     let x = *row.logits.get(class)?;
-                    Some((class, formula.exactly(row.nll(x), targets.of(class))))
+                    Some((class, formula.exactly(measured.nll(x), targets.of(class))))
                 });
                 threads::map_pieces(logits, CLASSES_PER_PIECE, |piece, logits| {
                     let q = targets.q.get(piece * CLASSES_PER_PIECE..).unwrap_or_default();
@@ -578,32 +578,45 @@ impl Task<'_> {
 }
 
 /// Σ q over a row.
-struct SumOfTargets<'a> {
-    q: &'a [f64],
+fn sum_of_targets(instructions: InstructionSet, q: &[f64]) -> f64 {
+    let mut sums = LaneSums::new();
+    instructions.run(AddTargets { q, lane: 0, sums: &mut sums });
+    sums.join().value()
 }
 
-impl instruction_set::Task for SumOfTargets<'_> {
-    type Output = f64;
+/// Adds q, the first of which belongs to a lane.
+pub(super) struct AddTargets<'a> {
+    pub(super) q: &'a [f64],
+    pub(super) lane: usize,
+    pub(super) sums: &'a mut LaneSums<f64>,
+}
+
+impl instruction_set::Task for AddTargets<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<M: Machine>(self, _: M) -> f64 {
-        sum_of_pairs::<f64, _, _>(self.q, self.q, |q, _| q).value()
+    fn run<M: Machine>(self, _: M) {
+        let AddTargets { q, lane, sums } = self;
+        sums.add_pairs(lane, q, q, |q, _| q);
     }
 }
 
-/// Σ q·nll over a row.
-struct SumOfLosses<'a, T> {
-    row: &'a Row<'a, T>,
-    q: &'a [f64],
+/// Adds q·nll of a row or a part of it, of which the first belongs to a lane.
+pub(super) struct AddLosses<'a, T> {
+    pub(super) logits: &'a [T],
+    pub(super) measured: Measured,
+    pub(super) q: &'a [f64],
+    pub(super) lane: usize,
+    pub(super) sums: &'a mut LaneSums<T>,
 }
 
-impl<T: Real> instruction_set::Task for SumOfLosses<'_, T> {
-    type Output = f64;
+impl<T: Real> instruction_set::Task for AddLosses<'_, T> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<M: Machine>(self, _: M) -> f64 {
-        let SumOfLosses { row, q } = self;
-        sum_of_pairs::<T, _, _>(row.logits, q, |x, q| if q == 0.0 { 0.0 } else { q * row.nll(x) }).value()
+    fn run<M: Machine>(self, _: M) {
+        let AddLosses { logits, measured, q, lane, sums } = self;
+        sums.add_pairs(lane, logits, q, |x, q| if q == 0.0 { 0.0 } else { q * measured.nll(x) });
     }
 }
 
@@ -637,7 +650,7 @@ impl<T: Real> instruction_set::Task for SumOfDistances<'_, T> {
 
 /// How the gradient follows from a row's probabilities and targets:
 /// (scale·(p·Σq − q) + of_z_loss·p) / temperature.
-struct Formula<T> {
+pub(super) struct Formula<T> {
     scale: f64,
     of_z_loss: f64,
     sum_of_targets: f64,
@@ -646,9 +659,27 @@ struct Formula<T> {
     temperature: f64,
 }
 
-impl<T> Formula<T> {
+impl<T: Real> Formula<T> {
+    pub(super) fn new(
+        loss: &ArrangedLoss<'_>,
+        measured: &Measured,
+        sum_of_targets: f64,
+        temperature: f64,
+    ) -> Self {
+        let [scale, z_scale] = loss.scales();
+        let (z_loss, log_sum_exp) = (loss.z_loss, measured.maximum + measured.log_sum);
+        Formula {
+            scale,
+            of_z_loss: if z_loss == 0.0 { 0.0 } else { z_scale * 2.0 * z_loss * log_sum_exp },
+            sum_of_targets,
+            maximum: T::narrow(measured.maximum),
+            sum: measured.sum,
+            temperature,
+        }
+    }
+
     /// For one class, without cancellation.
-    fn exactly(&self, nll: f64, q: f64) -> f64 {
+    pub(super) fn exactly(&self, nll: f64, q: f64) -> f64 {
         let p = (-nll).exp();
         let difference = match p > 0.5 {
             true => self.sum_of_targets * (-nll).exp_m1() + (self.sum_of_targets - q),
@@ -659,11 +690,11 @@ impl<T> Formula<T> {
 }
 
 /// The gradient in place of some logits.
-struct Gradient<'a, T> {
-    formula: &'a Formula<T>,
-    logits: &'a mut [T],
+pub(super) struct Gradient<'a, T> {
+    pub(super) formula: &'a Formula<T>,
+    pub(super) logits: &'a mut [T],
     /// Empty where all targets are 0.
-    q: &'a [f64],
+    pub(super) q: &'a [f64],
 }
 
 impl<T: Real> instruction_set::Task for Gradient<'_, T> {

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use crate::adjustment::Resolved;
 use crate::arrangement::Arrangement;
+use crate::cross_entropy::ArrangedLoss;
 use crate::tensor::check_length;
-use crate::{Adjustment, Axes, Element, Elements, Error, Op, Options, Result};
+use crate::{Adjustment, Axes, Element, Elements, Error, Op, Operand, Options, Result, Targets};
 
 use super::blocks::{Participation, Row, load_range, reused};
 use super::instruction_set::{InstructionSet, Machine, Task};
@@ -36,13 +37,20 @@ pub struct Piece<'a> {
     /// Of which array, along which axes.
     lies: Option<(&'a [usize], Axes)>,
     operand: Option<Elements<'a>>,
+    class_weights: Option<Elements<'a>>,
     adjustment: Adjustment<'a>,
 }
 
 impl<'a> Piece<'a> {
     /// A piece of so many logits.
     pub fn new(logits: impl Into<Elements<'a>>) -> Self {
-        Piece { logits: logits.into(), lies: None, operand: None, adjustment: Adjustment::default() }
+        Piece {
+            logits: logits.into(),
+            lies: None,
+            operand: None,
+            class_weights: None,
+            adjustment: Adjustment::default(),
+        }
     }
 
     /// As a C-ordered box of `shape`, whose one row lies along `axes`: what masks are broadcast against. Without this,
@@ -52,10 +60,16 @@ impl<'a> Piece<'a> {
         self
     }
 
-    /// With the cotangent, the tangent or the weights of these classes, as the row's operation has it: one for each
-    /// logit.
+    /// With the cotangent, the tangent, the weights or the target probabilities of these classes, as the row's operation
+    /// has it: one for each logit.
     pub fn operand(mut self, operand: impl Into<Elements<'a>>) -> Self {
         self.operand = Some(operand.into());
+        self
+    }
+
+    /// With the class weights of these classes: of a [loss](crate::LossInPieces) alone.
+    pub fn class_weights(mut self, weights: impl Into<Elements<'a>>) -> Self {
+        self.class_weights = Some(weights.into());
         self
     }
 
@@ -68,7 +82,26 @@ impl<'a> Piece<'a> {
 
     /// The piece from class `first` of a row on, once everything is known to fit.
     pub(super) fn fitted(self, op: Op, options: &Options, first: usize) -> Result<FittedPiece<'a>> {
-        let Piece { logits, lies, operand, adjustment } = self;
+        if self.class_weights.is_some() {
+            return Err(Error::OperandUnused { op, given: "class weights" });
+        }
+        self.fitted_with(op, op.operand().map(Operand::name), options, first)
+    }
+
+    /// The same of a row whose loss is wanted.
+    pub(super) fn fitted_for_loss(self, loss: &ArrangedLoss<'_>, first: usize) -> Result<FittedPiece<'a>> {
+        let needed = matches!(loss.targets, Targets::Probabilities(_)).then_some("target probabilities");
+        self.fitted_with(Op::CrossEntropy, needed, &loss.options, first)
+    }
+
+    fn fitted_with(
+        self,
+        op: Op,
+        needed: Option<&'static str>,
+        options: &Options,
+        first: usize,
+    ) -> Result<FittedPiece<'a>> {
+        let Piece { logits, lies, operand, class_weights, adjustment } = self;
         let alone = [1, logits.len()];
         let (shape, axes) =
             lies.as_ref().map_or((&alone[..], &Axes::One(-1)), |(shape, axes)| (*shape, axes));
@@ -76,11 +109,14 @@ impl<'a> Piece<'a> {
         let arrangement = Arrangement::new(Op::Softmax, shape, axes)?;
         check_length("the rows of a piece", 1, arrangement.rows.count())?;
         check_length("the logits' slice", arrangement.rows.classes(), logits.len() as u64)?;
-        match (op.operand(), operand) {
+        if let Some(weights) = class_weights {
+            check_length("the class weights' slice", logits.len() as u64, weights.len() as u64)?;
+        }
+        match (needed, operand) {
             (Some(_), Some(elements)) => {
                 check_length("the second operand's slice", logits.len() as u64, elements.len() as u64)?;
             }
-            (Some(needed), None) => return Err(Error::OperandMissing { op, needed: needed.name() }),
+            (Some(needed), None) => return Err(Error::OperandMissing { op, needed }),
             (None, Some(_)) => return Err(Error::OperandUnused { op, given: "a second operand" }),
             (None, None) => {}
         }
@@ -90,7 +126,7 @@ impl<'a> Piece<'a> {
         let visible = adjustment.visible(0);
         let in_piece = |class: u64| (class.saturating_sub(first as u64)).min(logits.len() as u64) as usize;
         let visible = in_piece(visible.start)..in_piece(visible.end);
-        Ok(FittedPiece { logits, operand, adjustment, visible })
+        Ok(FittedPiece { logits, operand, class_weights, adjustment, visible })
     }
 }
 
@@ -116,6 +152,7 @@ impl<'a, T: Element> From<&'a Vec<T>> for Piece<'a> {
 pub(super) struct FittedPiece<'a> {
     logits: Elements<'a>,
     operand: Option<Elements<'a>>,
+    class_weights: Option<Elements<'a>>,
     adjustment: Resolved<'a>,
     /// What length, causality and window leave of it.
     visible: Range<usize>,
@@ -133,6 +170,11 @@ impl FittedPiece<'_> {
     /// How many classes of the row take part at most, if it says so.
     pub(super) fn length_of_row(&self) -> Option<u64> {
         self.adjustment.lengths.and_then(|lengths| lengths.first().copied())
+    }
+
+    /// 1 where there are no weights.
+    pub(super) fn class_weight(&self, class: usize) -> f64 {
+        self.class_weights.as_ref().map_or(1.0, |weights| weights.get(class).unwrap_or(0.0))
     }
 
     pub(super) fn temperature(&self) -> f64 {

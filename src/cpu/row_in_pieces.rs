@@ -104,7 +104,7 @@ impl<T: Real> RowInPieces<T> {
     /// they cannot be; [`Error::OperandMissing`] for a loss.
     pub fn new(op: Op, options: &Options) -> Result<Self> {
         if op.is_loss() {
-            return Err(Error::OperandMissing { op, needed: "targets, which rows in pieces have not" });
+            return Err(Error::OperandMissing { op, needed: "targets, which a LossInPieces has" });
         }
         if op.output() == Output::PerPair {
             return Err(Error::OperandUnused { op, given: "a row in pieces" });
@@ -132,21 +132,37 @@ impl<T: Real> RowInPieces<T> {
     pub fn measure<'a>(&mut self, piece: impl Into<Piece<'a>>) -> Result<()> {
         let first = self.classes;
         let piece = piece.into().fitted(self.op, &self.options, first)?;
-        self.classes = first.saturating_add(piece.len());
+        self.take(&piece);
+        Ok(())
+    }
+
+    /// How many logits this reading has had.
+    pub(super) fn seen(&self) -> usize {
+        self.classes
+    }
+
+    /// Does nothing with a piece but to count its logits.
+    pub(super) fn skip(&mut self, piece: &FittedPiece<'_>) {
+        self.classes = self.classes.saturating_add(piece.len());
+    }
+
+    /// Takes a piece that fits.
+    pub(super) fn take(&mut self, piece: &FittedPiece<'_>) {
+        let first = self.classes;
+        self.skip(piece);
         self.length = self.length.max(piece.length_of_row().unwrap_or(0));
         if is_weighted(self.op) {
-            self.measure_weighted(&piece, first);
+            self.measure_weighted(piece, first);
         } else if self.row.is_some() {
-            self.add_products(&piece, first);
+            self.add_products(piece, first);
         } else {
             if self.options.given == Given::Logits {
-                self.stretches.take(measured_for(self.op), self.instructions, &piece);
+                self.stretches.take(measured_for(self.op), self.instructions, piece);
             }
             if self.adds_products_at_once() {
-                self.add_products(&piece, first);
+                self.add_products(piece, first);
             }
         }
-        Ok(())
     }
 
     /// The row, all of whose pieces `read` measures, in the order of their classes: it is called as often as they have to
@@ -407,11 +423,7 @@ impl<T: Real> MeasuredRow<T> {
             return Err(Error::OperandUnused { op, given: "places for results of single classes" });
         }
         let piece = piece.into().fitted(op, &options, first)?;
-        check_length("the result", piece.len() as u64, result.len() as u64)?;
-        let left = self.of.classes.saturating_sub(first);
-        if piece.len() > left {
-            check_length("a piece of a measured row", left as u64, piece.len() as u64)?;
-        }
+        self.check(first, piece.len(), result.len())?;
         threads::for_each_piece_with(result, LOGITS_PER_PIECE, |memory: &mut Memory<T>, task, result| {
             let start = task * LOGITS_PER_PIECE;
             let Memory { part, vector: values, probabilities } = memory;
@@ -430,6 +442,20 @@ impl<T: Real> MeasuredRow<T> {
             store_all(instructions, values, result);
         });
         Ok(())
+    }
+
+    /// Whether so many logits from class `first` on are some of the row's, and there are as many places for results.
+    pub(super) fn check(&self, first: usize, logits: usize, results: usize) -> Result<()> {
+        check_length("the result", logits as u64, results as u64)?;
+        let left = self.of.classes.saturating_sub(first);
+        if logits > left {
+            check_length("a piece of a measured row", left as u64, logits as u64)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn statistics(&self) -> &Statistics {
+        &self.row
     }
 
     /// The softmax or log-softmax of some logits from class `first` on.
@@ -753,6 +779,10 @@ mod tests {
         wrong[place] = f32::from_bits(wrong[place].to_bits() + 1);
         assert_eq!(same_bits(&wrong, &right), Err(place));
         assert_eq!(same_bits(&right[..4999], &right), Err(4999));
+        // Everything counts for something, and sums have logarithms.
+        let mut row = row;
+        row.logits.iter_mut().enumerate().for_each(|(class, x)| *x = (class % 7) as f32 / 3.0);
+        row.operand.iter_mut().enumerate().for_each(|(class, v)| *v = (class % 11) as f32 + 1.0);
         let mut moved = row.clone();
         moved.mask.as_mut().unwrap().rotate_right(1);
         for op in OPERATIONS {

@@ -176,8 +176,9 @@ impl<T: Real> Task for Add<'_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) {
-        let Add { row, mut lane, sums: WeightedSums { anchor, at_maximum, others } } = self;
-        let anchor = *anchor;
+        let Add { row, mut lane, sums } = self;
+        // By themselves, so that they stay in registers.
+        let WeightedSums { anchor, mut at_maximum, mut others } = sums.clone();
         let anchors = Anchors::new(M::F64::splat(machine, anchor));
         let mut first = 0;
         while first < row.logits.len() {
@@ -192,6 +193,7 @@ impl<T: Real> Task for Add<'_, T> {
                 others.add(lane, if x == anchor { 0.0 } else { term });
             }
         }
+        *sums = WeightedSums { anchor, at_maximum, others };
     }
 }
 

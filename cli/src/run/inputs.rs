@@ -207,7 +207,10 @@ impl Inputs {
             other.read_numbers(region, &of_logits.lengths, computed, work)?;
         }
         if let Some(other) = &mut self.class_weights {
-            let region = Region::whole(other.incoming.shape());
+            let region = match other.incoming.shape() {
+                [_] => Region { start: vec![window.part.start], lengths: vec![window.part.len()] },
+                _ => window.classes(&shapes.axes),
+            };
             other.read_numbers(region.clone(), &region.lengths, computed, work)?;
         }
         if let Some(other) = &mut self.temperatures {
@@ -241,26 +244,30 @@ impl Inputs {
         Ok(())
     }
 
-    /// The labels of all rows, some at a time, with the number of the first of them; and the class weights as they
-    /// are computed with in `computed`.
+    /// The label of each row, with the row's number and with what tells the weight of a class, as it is computed with in
+    /// `computed`. Weights are read as a whole, or `one_by_one`.
     pub fn for_each_label(
         &mut self,
         computed: Float,
+        one_by_one: bool,
         work: &Work,
-        mut take: impl FnMut(usize, i64, Option<Elements<'_>>) -> Outcome,
+        mut take: impl FnMut(usize, i64, &mut dyn FnMut(usize) -> Outcome<Option<f64>>) -> Outcome,
     ) -> Outcome {
-        if let Some(other) = &mut self.class_weights {
-            let region = Region::whole(other.incoming.shape());
+        let Inputs { labels: Some(other), class_weights, .. } = self else { return Ok(()) };
+        let mut weight_of = |class: usize| -> Outcome<Option<f64>> {
+            let Some(other) = class_weights else { return Ok(None) };
+            let shape = other.incoming.shape();
+            let region = if one_by_one { Region::next(shape, class, 1) } else { Region::whole(shape) };
             other.read_numbers(region.clone(), &region.lengths, computed, work)?;
-        }
-        let Some(other) = &mut self.labels else { return Ok(()) };
-        let weights = self.class_weights.as_ref().map(|other| other.values.elements());
+            let place = if one_by_one { 0 } else { class };
+            Ok(Some(other.values.elements().get(place).unwrap_or(0.0)))
+        };
         let shape = other.incoming.shape().to_vec();
         let (mut row, rows) = (0, shape.iter().product());
         while row < rows {
             let region = Region::next(&shape, row, LABELS_AT_ONCE);
             for label in other.incoming.read_region::<i64>(&region, work)? {
-                take(row, label, weights)?;
+                take(row, label, &mut weight_of)?;
                 row += 1;
             }
         }
@@ -375,6 +382,11 @@ impl Inputs {
         self.operand.as_ref().map(|other| other.values.elements())
     }
 
+    /// The first label.
+    pub fn label(&self) -> Option<i64> {
+        self.labels.as_ref().and_then(|other| other.values.first().copied())
+    }
+
     /// Labels or target probabilities; no labels at all where neither was given.
     pub fn targets(&self) -> Targets<'_> {
         match (&self.target_probabilities, &self.labels) {
@@ -382,6 +394,10 @@ impl Inputs {
             (None, Some(other)) => other.values.as_slice().into(),
             (None, None) => [0i64; 0][..].into(),
         }
+    }
+
+    pub fn target_probabilities(&self) -> Option<Elements<'_>> {
+        self.target_probabilities.as_ref().map(|other| other.values.elements())
     }
 
     pub fn class_weights(&self) -> Option<Elements<'_>> {

@@ -37,18 +37,25 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Goes through the labels of all rows, in the order and the arithmetic of the library's own.
+    /// Goes through the labels of all rows, in the order and the arithmetic of the library's own. Class weights are read
+    /// one by one where rows go `in_pieces`.
     ///
     /// # Errors
     /// For a label that names no class.
-    pub fn new(asked: &Losing, shapes: &Shapes, inputs: &mut Inputs, computed: Float) -> Outcome<Tally> {
+    pub fn new(
+        asked: &Losing,
+        shapes: &Shapes,
+        inputs: &mut Inputs,
+        computed: Float,
+        in_pieces: bool,
+    ) -> Outcome<Tally> {
         let rows = shapes.row_count() as u64;
         if asked.labels.is_none() {
             return Ok(Tally { counted: rows, weight: rows as f64 });
         }
         let classes = shapes.class_count() as u64;
         let (mut counted, mut weight, mut has_weights) = (0, 0.0, false);
-        inputs.for_each_label(computed, &Work::unseen(), |row, label, weights| {
+        inputs.for_each_label(computed, in_pieces, &Work::unseen(), |row, label, weight_of| {
             if Some(label) == asked.ignore_index {
                 return Ok(());
             }
@@ -56,9 +63,9 @@ impl Tally {
                 return Err(about_labels(Error::LabelOutOfRange { row: row as u64, label, classes }, shapes));
             }
             counted += 1;
-            if let Some(weights) = weights {
+            if let Some(of_class) = weight_of(label as usize)? {
                 has_weights = true;
-                weight += weights.get(label as usize).unwrap_or(0.0);
+                weight += of_class;
             }
             Ok(())
         })?;
@@ -83,24 +90,15 @@ pub fn compute<R: Written>(
     tally: Tally,
     before: LossSums,
 ) -> Outcome<Lost<R>> {
-    let Losing { ignore_index, label_smoothing, z_loss, grad, log_probs, .. } = &asked.losing;
+    let Losing { grad, log_probs, .. } = &asked.losing;
     let Given { shapes, window, logits, inputs, options } = *given;
     let shape = &window.logits.lengths;
     let axes = || asked.computation.axes(shape.len());
     let adjustment = inputs.adjustment(&asked.adjusting);
-    let mut loss = CrossEntropy::new(logits.elements(), shape, axes(), inputs.targets())
-        .label_smoothing(label_smoothing.unwrap_or(0.0))
-        .z_loss(z_loss.unwrap_or(0.0))
-        .reduction(asked.losing.reduction.unwrap_or_default())
-        .mean_over(tally.counted, tally.weight)
-        .added_to(before)
-        .adjustment(adjustment)
-        .options(options);
+    let loss = CrossEntropy::new(logits.elements(), shape, axes(), inputs.targets());
+    let mut loss = settled(loss, asked, tally, before).adjustment(adjustment).options(options);
     if let Some(weights) = inputs.class_weights() {
         loss = loss.class_weights(weights);
-    }
-    if let Some(label) = *ignore_index {
-        loss = loss.ignore_index(label);
     }
     if grad.is_some() {
         loss = loss.with_gradient();
@@ -127,6 +125,21 @@ pub fn compute<R: Written>(
         losses: losses.losses,
         sums: losses.sums,
     })
+}
+
+/// The loss with all that is asked of it and known of all rows, those before it having come to `before`.
+pub fn settled<'a>(loss: CrossEntropy<'a>, asked: &Run, tally: Tally, before: LossSums) -> CrossEntropy<'a> {
+    let Losing { ignore_index, label_smoothing, z_loss, reduction, .. } = &asked.losing;
+    let loss = loss
+        .label_smoothing(label_smoothing.unwrap_or(0.0))
+        .z_loss(z_loss.unwrap_or(0.0))
+        .reduction(reduction.unwrap_or_default())
+        .mean_over(tally.counted, tally.weight)
+        .added_to(before);
+    match *ignore_index {
+        Some(label) => loss.ignore_index(label),
+        None => loss,
+    }
 }
 
 /// Rows of several dimensions are found by their indices, not by counting.

@@ -142,6 +142,9 @@ impl<'a> Task<'a> {
         }
         let mut course = self.begin::<R>(logits, inputs)?;
         let computed = match asked_in_pieces(self.asked) {
+            Some(Op::CrossEntropy) if course.windows.cuts_rows => {
+                self.compute_losses_in_pieces::<R>(&mut course)
+            }
             Some(op) if course.windows.cuts_rows => self.compute_in_pieces::<R>(&mut course, op),
             _ => self.compute::<R>(&mut course),
         };
@@ -187,7 +190,8 @@ impl<'a> Task<'a> {
         }
         let mut tally = Tally::default();
         if let Some(loss) = &mut self.report.loss {
-            tally = Tally::new(&asked.losing, &self.shapes, &mut inputs, R::FLOAT.computed())?;
+            let computed = R::FLOAT.computed();
+            tally = Tally::new(&asked.losing, &self.shapes, &mut inputs, computed, windows.cuts_rows)?;
             loss.counted = tally.counted;
         }
         self.report.seconds.read = clock.elapsed();
@@ -369,10 +373,16 @@ impl<'a> Task<'a> {
             self.asked.computation.device == Device::Auto || !self.chosen.engine.uses_gpu(R::FLOAT.dtype());
         let in_pieces = asked_in_pieces(self.asked).filter(|_| may_use_cpu);
         let class_of_piece = in_pieces.map(|op| {
-            // What is computed in: logits, whether each takes part, terms or results, and the operand.
             let computed = R::FLOAT.computed();
-            let copies = 1 + computed.bytes() * if op.operand().is_some() { 3 } else { 2 };
-            logit + inputs.class_bytes(&self.shapes, computed) + copies + result
+            // What is computed in: logits, whether each takes part, and terms or results; an operand, or targets in f64.
+            let more = match op {
+                Op::CrossEntropy => Float::F64.bytes(),
+                _ if op.operand().is_some() => computed.bytes(),
+                _ => 0,
+            };
+            let copies = 1 + 2 * computed.bytes() + more;
+            let results = if op == Op::CrossEntropy { 2 * result } else { result };
+            logit + inputs.class_bytes(&self.shapes, computed) + copies + results
         });
         RowBytes { read, written, jacobian_row, class_of_piece }
     }
@@ -449,7 +459,7 @@ fn weighted(op: Op, asked: &Run) -> Op {
 fn asked_in_pieces(asked: &Run) -> Option<Op> {
     match asked.operation {
         Operation::Rows(op) => Some(weighted(op, asked)).filter(|op| op.output() != Output::PerPair),
-        Operation::CrossEntropy => None,
+        Operation::CrossEntropy => Some(Op::CrossEntropy),
     }
 }
 

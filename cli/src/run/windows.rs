@@ -93,7 +93,7 @@ impl Windows {
                 };
                 return Err(Failure::Device(format!(
                     "a row of {} takes {}, with what comes of it and what computing it takes, and {allowed}: rows are \
-                     computed in pieces on the CPU (--device cpu) alone, and not for cross-entropy or a Jacobian; otherwise \
+                     computed in pieces on the CPU (--device cpu) alone, and not where Jacobians are wanted; otherwise \
                      allow more by --memory",
                     report::counted(classes as u64, "class", "classes"),
                     report::bytes(needed),
@@ -170,6 +170,12 @@ impl Windows {
 }
 
 impl Window {
+    /// The box along the normalised axes alone.
+    pub fn classes(&self, axes: &[usize]) -> Region {
+        let along = |values: &[usize]| axes.iter().map(|&axis| values[axis]).collect();
+        Region { start: along(&self.logits.start), lengths: along(&self.logits.lengths) }
+    }
+
     /// The same box with length 1 along the normalised axes.
     pub fn rows_kept(&self, axes: &[usize]) -> Region {
         let mut kept = self.logits.clone();

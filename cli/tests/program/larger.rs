@@ -335,6 +335,50 @@ fn products_and_sums_of_rows_larger_than_the_memory() {
     }
 }
 
+/// Losses of such rows, with gradients and log-probabilities.
+#[test]
+fn losses_of_rows_larger_than_the_memory() {
+    let folder = Folder::new();
+    let values = single(1_050_000);
+    let shape = [300, 5, 700];
+    let half = bytes_of(&values, f16::from_f32, f16::to_le_bytes);
+    let input = folder.file("in.npy", &npy::f32_file(&shape, &values));
+    let turned = folder.file("turned.npy", &npy::file("<f2", true, &shape, &half));
+    let labels = folder.file("labels.npy", &npy::i64_file(&[5], &[7, 209_999, -100, 100_000, 0]));
+    let label = folder.file("label.npy", &npy::i64_file(&[], &[1_049_999]));
+    let soft: Vec<f32> = (0..1_050_000).map(|place| (place % 11) as f32 / 1e6).collect();
+    let soft = folder.file("soft.npy", &npy::f32_file(&shape, &soft));
+    let weights: Vec<f32> = (0..210_000).map(|class| (class % 13) as f32 / 7.0).collect();
+    let listed = folder.file("listed.npy", &npy::f32_file(&[210_000], &weights));
+    let weights = folder.file("weights.npy", &npy::f32_file(&[300, 700], &weights));
+    let truth: Vec<bool> = (0..700).map(|place| place % 7 != 3).collect();
+    let mask = folder.file("mask.npy", &npy::bool_file(&[700], &truth));
+    for (input, axis, targets, reduction) in [
+        (&input, "all", &["--labels", &label][..], "mean"),
+        (&input, "all", &["--target-probs", &soft, "--temperature", "2"], "none"),
+        (&input, "0,2", &["--labels", &labels, "--ignore-index", "-100", "--weights", &weights], "mean"),
+        (&turned, "0,2", &["--labels", &labels, "--ignore-index", "-100", "--z-loss", "0.1"], "sum"),
+        (&turned, "0,2", &["--target-probs", &soft, "--weights", &listed, "--mask", &mask], "mean"),
+        (
+            &input,
+            "0,2",
+            &["--labels", &labels, "--ignore-index", "-100", "--label-smoothing", "0.1", "--mask", &mask],
+            "none",
+        ),
+    ] {
+        let arguments = ["run", input, "--axis", axis, "--op", "cross-entropy", "--reduction", reduction];
+        let arguments = [&arguments[..], &["--device", "cpu"], targets].concat();
+        let outputs = [("-o", "out.npy"), ("--grad", "grad.npy"), ("--log-probs", "logs.safetensors")];
+        same_bits(&folder, &arguments, &outputs);
+        same_bits(&folder, &arguments, &[("-o", "out.npy")]);
+    }
+    // No row at all.
+    let nothing = folder.file("nothing.npy", &npy::f32_file(&[0, 1 << 20], &[]));
+    let none = folder.file("none.npy", &npy::i64_file(&[0], &[]));
+    let arguments = ["run", &nothing, "--op", "cross-entropy", "--labels", &none, "--device", "cpu"];
+    same_bits(&folder, &arguments, &[("-o", "out.npy")]);
+}
+
 /// What needs all of a row at once says so.
 #[test]
 fn a_row_that_does_not_fit() {
@@ -535,19 +579,22 @@ mod linux {
     fn a_killed_run_is_gone_on_with_within_a_row() {
         let folder = Folder::new();
         let input = folder.file("in.npy", &npy::f32_file(&[3_000_000], &single(3_000_000)));
-        gone_on_with_within_a_row(&folder, &input, &[]);
+        gone_on_with_within_a_row(&folder, &input, "-o", &[]);
         let mask: Vec<bool> = (0..3_000_000).map(|place| place % 7 != 3).collect();
         let mask = folder.file("mask.npy", &npy::bool_file(&[3_000_000], &mask));
         let more = ["--op", "vjp", "--cotangent", &input, "--mask", &mask, "--temperature", "2"];
-        gone_on_with_within_a_row(&folder, &input, &more);
-        assert_eq!(folder.names(), ["in.npy", "mask.npy", "out.npy", "whole.npy"]);
+        gone_on_with_within_a_row(&folder, &input, "-o", &more);
+        let label = folder.file("label.npy", &npy::i64_file(&[], &[77]));
+        let more = ["--op", "cross-entropy", "--labels", &label, "--label-smoothing", "0.1"];
+        gone_on_with_within_a_row(&folder, &input, "--grad", &more);
+        assert_eq!(folder.names(), ["in.npy", "label.npy", "mask.npy", "out.npy", "whole.npy"]);
     }
 
-    fn gone_on_with_within_a_row(folder: &Folder, input: &str, more: &[&str]) {
+    fn gone_on_with_within_a_row(folder: &Folder, input: &str, to: &str, more: &[&str]) {
         let (whole, output) = (folder.name("whole.npy"), folder.name("out.npy"));
         let arguments = [&["run", input, "--device", "cpu"], more].concat();
-        run(&[&arguments[..], &["-o", &whole]].concat()).succeeded();
-        let lasting = [&arguments[..], &["-o", &output, "--memory", TIGHT, "--resume"]].concat();
+        let plain = run(&[&arguments[..], &[to, &whole, "--json"]].concat()).succeeded().json();
+        let lasting = [&arguments[..], &[to, &output, "--memory", TIGHT, "--resume", "--json"]].concat();
         let mut child = start(&lasting);
         let record = folder.join(".wgpu-softmax-out.npy.progress");
         wait_for("part", &record, 1, &mut child);
@@ -566,6 +613,7 @@ mod linux {
         let (mut expected, got) = (fs::read(&whole).unwrap(), fs::read(&output).unwrap());
         expected[start as usize..start as usize + 8].fill(0xab);
         assert!(expected == got);
+        assert_eq!(ran.json()["loss"], plain["loss"]);
     }
 
     /// Killed in the middle: what is finished is not computed again, what is not is.
