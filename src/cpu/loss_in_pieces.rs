@@ -6,7 +6,7 @@
 use std::mem;
 use std::ops::Range;
 
-use crate::cross_entropy::{ArrangedLoss, RowResults};
+use crate::cross_entropy::{ArrangedLoss, narrow};
 use crate::tensor::check_length;
 use crate::{CrossEntropy, Element, Error, Losses, Op, Result, Targets};
 
@@ -75,7 +75,16 @@ pub struct MeasuredLoss<'a, T> {
     measured: Measured,
     /// Σ q.
     sum_of_targets: f64,
-    results: RowResults<f64>,
+    of_row: OfRow,
+}
+
+/// What is found out of the row beside its gradient.
+#[derive(Debug, Clone, Copy)]
+struct OfRow {
+    /// Σ q·nll, 0 for an ignored row.
+    loss: f64,
+    log_sum_exp: f64,
+    label_log_probability: f64,
 }
 
 impl<'a, T: Real> LossInPieces<'a, T> {
@@ -176,17 +185,14 @@ impl<'a, T: Real> LossInPieces<'a, T> {
         }
         let of_label = self.of_label.map_or(0.0, |label| label.target);
         let sum_of_targets = self.targets.join().value() + of_label;
-        let results = RowResults {
-            losses: vec![self.loss_of_row(measured)],
-            log_sum_exp: vec![measured.log_sum_exp()],
-            label_log_probabilities: vec![
-                self.of_label.map_or(0.0, |label| self.log_probability(measured, label)),
-            ],
-            ..RowResults::default()
+        let of_row = OfRow {
+            loss: self.loss_of_row(measured),
+            log_sum_exp: measured.log_sum_exp(),
+            label_log_probability: self.of_label.map_or(0.0, |label| self.log_probability(measured, label)),
         };
         let weight = self.of_label.map_or(1.0, |label| label.weight);
         self.loss.is_of_row(!self.is_ignored, weight);
-        Ok(MeasuredLoss { of: self, row, measured, sum_of_targets, results })
+        Ok(MeasuredLoss { of: self, row, measured, sum_of_targets, of_row })
     }
 
     /// Σ q·nll, in which 0·∞ is 0.
@@ -277,7 +283,23 @@ struct Memory<T> {
 impl<T: Real> MeasuredLoss<'_, T> {
     /// The loss, and of what else is wanted all but the gradient.
     pub fn losses<R: Element>(&self) -> Losses<R> {
-        self.of.loss.answer(vec![self.results.clone()], None)
+        let (loss, OfRow { loss: value, log_sum_exp, label_log_probability }) = (&self.of.loss, self.of_row);
+        let z_loss = loss.has_z_loss().then(|| loss.z_loss_of(0, log_sum_exp));
+        let before = loss.before();
+        let sums = if loss.is_reduced() { before.plus(value, z_loss) } else { before };
+        let of_row = |wanted: bool, value: f64| wanted.then(|| vec![narrow(value)]);
+        let mut losses = Losses {
+            losses: vec![narrow(value + z_loss.unwrap_or(0.0))],
+            counted: 0,
+            sums,
+            gradient: None,
+            label_log_probabilities: of_row(loss.wanted.label_log_probabilities, label_log_probability),
+            log_sum_exp: of_row(loss.wanted.log_sum_exp, log_sum_exp),
+            entropy: None,
+            argmax: None,
+        };
+        losses.counted = loss.conclude(sums, &mut losses.memory()).counted;
+        losses
     }
 
     /// The same row, measured for its log-softmax.
