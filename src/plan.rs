@@ -205,6 +205,8 @@ pub(crate) struct Dispatch {
     pub(crate) stage: usize,
     /// Workgroups in x and y.
     pub(crate) grid: [u32; 2],
+    /// Logits that it takes; of a Jacobian, elements that it writes.
+    pub(crate) elements: u64,
     /// Elements of the logits' range that the window covers.
     pub(crate) logits: Range<u64>,
     /// Elements of the result's range that the window covers; empty where only statistics are written.
@@ -383,11 +385,9 @@ impl Plan {
         self.dispatches.len()
     }
 
-    /// Elements that the largest dispatch takes, of the logits or of the result, whichever are more.
+    /// Logits that the largest dispatch takes, or elements of a Jacobian that it writes.
     fn most_elements(&self) -> u64 {
-        let elements = |range: &Range<u64>| range.end - range.start;
-        let of = |dispatch: &Dispatch| elements(&dispatch.logits).max(elements(&dispatch.result));
-        self.dispatches.iter().map(of).max().unwrap_or(0)
+        self.dispatches.iter().map(|dispatch| dispatch.elements).max().unwrap_or(0)
     }
 
     /// Bytes of device memory for the statistics between two dispatches.
@@ -650,7 +650,8 @@ impl Plan {
         };
         let grid = [width as u32, height as u32];
         let logits = covered(rows, window, read_from, read);
-        Ok(Dispatch { stage, grid, logits, result, operand, skipped, parameters })
+        let elements = slabs * columns * classes * if pairs { row } else { 1 };
+        Ok(Dispatch { stage, grid, elements, logits, result, operand, skipped, parameters })
     }
 }
 
