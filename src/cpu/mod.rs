@@ -19,6 +19,9 @@
 //!                   └──► for_each_logarithm ─────► loss   (labels, and nothing but values of rows wanted)
 //! ```
 //!
+//! A row that is never in memory as a whole comes in pieces (`piece`), of which the same steps are taken part by part, to
+//! the same bits: `row_in_pieces` for everything that a request may ask but Jacobians, `loss_in_pieces` for a loss.
+//!
 //! The bits of a row's results depend on its logits alone. They are the same whether it stands alone or in a
 //! batch, contiguous or strided, on one thread or on many: how a row is split and in which order its parts
 //! are joined follows from its length and nothing else (`lanes.rs`). They are also the same for every

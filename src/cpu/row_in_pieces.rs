@@ -375,7 +375,7 @@ impl<T: Real> ProductSums<T> {
             sums
         });
         for (range, sums) in ranges.into_iter().zip(sums) {
-            if (first + range.end) % ELEMENTS_PER_PIECE == 0 {
+            if (first + range.end).is_multiple_of(ELEMENTS_PER_PIECE) {
                 self.done = self.done.join(sums.join());
                 self.under_way = LaneSums::new();
             } else {
