@@ -25,8 +25,9 @@ the normalised axes, --temperature is broadcast to that; --mask, --add-mask and 
 broadcast to the logits'. A result of one number is an array without dimensions.
 
 Size: arrays may be larger than the memory. They go through --memory in windows of whole rows, with the same \
-bits. A row that does not fit is computed in pieces, on the CPU, unless its Jacobian is wanted. What comes or goes by a pipe is held in a file without a name (in TMPDIR). With --resume, \
-what is done stays beside the result as .wgpu-softmax-NAME.unfinished, and the same command goes on with it.
+bits. A row that does not fit is computed in pieces, on the CPU, unless its Jacobian is wanted. What comes or goes \
+by a pipe is held in a file without a name (in TMPDIR). With --resume, what is done stays beside the \
+result as .wgpu-softmax-NAME.unfinished, and the same command goes on with it.
 
 Examples:
   wgpu-softmax run logits.npy

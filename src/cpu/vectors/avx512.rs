@@ -126,7 +126,8 @@ vector_of_registers! {
     lanes_at_least(a, b) => _mm512_cmp_pd_mask::<_CMP_GE_OQ>(a, b);
     lanes_of_nan(a) => _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(a, a);
     power_of_two(a, table) => {
-        let (lower, upper) = (_mm512_loadu_epi64(table.as_ptr().cast()), _mm512_loadu_epi64(table[8..].as_ptr().cast()));
+        let lower = _mm512_loadu_epi64(table.as_ptr().cast());
+        let upper = _mm512_loadu_epi64(table[8..].as_ptr().cast());
         let bits = _mm512_castpd_si512(a);
         let entry = _mm512_permutex2var_epi64(lower, bits, upper);
         _mm512_castsi512_pd(_mm512_add_epi64(entry, _mm512_slli_epi64::<48>(bits)))
