@@ -8,7 +8,8 @@ use super::exponential::Anchors;
 use super::lanes::{BlockSums, LANES};
 use super::real::Real;
 use super::short::Bundle;
-use super::vectors::Vector;
+use super::statistics::LastStep;
+use super::vectors::{Join, Larger, Plus, Vector};
 
 /// Two or four rows of so many chunks, of which the last may not be full.
 pub(super) struct FewRows<const ROWS: usize, const CHUNKS: usize> {
@@ -66,13 +67,13 @@ impl<const ROWS: usize, const CHUNKS: usize> FewRows<ROWS, CHUNKS> {
 
     /// What the lanes of each row come to, in its lanes of the one chunk. The distances 8, 4, 2 and 1, as everywhere.
     #[inline(always)]
-    fn joined<V: Vector>(of_rows: [V; ROWS], join: impl Fn(V, V) -> V) -> V {
+    fn joined<V: Vector>(of_rows: [V; ROWS], join: impl Join) -> V {
         let halves = if ROWS == 2 {
-            joined_halves::<V, 8>(of_rows[0], of_rows[1], &join)
+            joined_halves::<V, 8>(of_rows[0], of_rows[1], join)
         } else {
-            let even = joined_halves::<V, 8>(of_rows[0], of_rows[2], &join);
-            let odd = joined_halves::<V, 8>(of_rows[1], of_rows[3], &join);
-            joined_halves::<V, 4>(even, odd, &join)
+            let even = joined_halves::<V, 8>(of_rows[0], of_rows[2], join);
+            let odd = joined_halves::<V, 8>(of_rows[1], of_rows[3], join);
+            joined_halves::<V, 4>(even, odd, join)
         };
         halves.across(Self::LANES_OF_ROW, join)
     }
@@ -92,7 +93,7 @@ fn filled_up<T: Real>(logits: &[T]) -> [T; MOST] {
 /// Joins each lane of the upper half of so many to the one half of them below: of one chunk in the lower, of the other
 /// in the upper half.
 #[inline(always)]
-fn joined_halves<V: Vector, const DISTANCE: usize>(one: V, other: V, join: impl Fn(V, V) -> V) -> V {
+fn joined_halves<V: Vector, const DISTANCE: usize>(one: V, other: V, join: impl Join) -> V {
     let (places, lower) = const {
         let (mut places, mut lower, mut lane) = ([0; LANES], 0, 0);
         while lane < LANES {
@@ -104,7 +105,7 @@ fn joined_halves<V: Vector, const DISTANCE: usize>(one: V, other: V, join: impl 
         }
         (places, lower)
     };
-    join(one.kept_in(lower, other.permuted(&places)), one.permuted(&places).kept_in(lower, other))
+    join.of(one.kept_in(lower, other.permuted(&places)), one.permuted(&places).kept_in(lower, other))
 }
 
 impl<const ROWS: usize, const CHUNKS: usize> Bundle for FewRows<ROWS, CHUNKS> {
@@ -175,7 +176,7 @@ impl<const ROWS: usize, const CHUNKS: usize> Bundle for FewRows<ROWS, CHUNKS> {
                 *maxima = maxima.larger(chunk);
             }
         }
-        Self::joined(maxima, V::larger)
+        Self::joined(maxima, Larger)
     }
 
     #[inline(always)]
@@ -195,21 +196,21 @@ impl<const ROWS: usize, const CHUNKS: usize> Bundle for FewRows<ROWS, CHUNKS> {
             }
             (at_anchor[row], others[row]) = (sums.at_anchor(), sums.others());
         }
-        let at_anchor = if KEPT { nothing } else { Self::joined(at_anchor, V::plus) };
-        [at_anchor, Self::joined(others, V::plus)]
+        let at_anchor = if KEPT { nothing } else { Self::joined(at_anchor, Plus) };
+        [at_anchor, Self::joined(others, Plus)]
     }
 
     #[inline(always)]
-    fn change<V: Vector>(
+    fn finish<V: Vector>(
         &self,
         chunks: &mut [[V; CHUNKS]; ROWS],
         [first, second]: [V; 2],
-        change: impl Fn(V, [V; 2]) -> V,
+        step: impl LastStep<V>,
     ) {
         for (chunks, places) in chunks.iter_mut().zip(&Self::OF_ROW) {
             let of_row = [first.permuted(places), second.permuted(places)];
             for chunk in chunks {
-                *chunk = change(*chunk, of_row);
+                *chunk = step.of(*chunk, of_row);
             }
         }
     }

@@ -17,7 +17,7 @@ use super::exponential::Anchors;
 use super::real::Real;
 use super::statistics::Statistics;
 pub(super) use super::vectors::LANES;
-use super::vectors::Vector;
+use super::vectors::{Plus, Vector};
 
 /// Terms that are added in the type of the logits before their sum moves on to a more exact one.
 pub(super) const BLOCK: usize = 4;
@@ -133,8 +133,8 @@ impl<V: Vector, const KEPT: bool> BlockSums<V, KEPT> {
     /// logits were the anchor, and the sum of the terms.
     #[inline(always)]
     pub(super) fn across(&self, lanes: usize) -> [V; 2] {
-        let at_anchor = if KEPT { self.at_anchor } else { self.at_anchor.across(lanes, V::plus) };
-        [at_anchor, self.others().across(lanes, V::plus)]
+        let at_anchor = if KEPT { self.at_anchor } else { self.at_anchor.across(lanes, Plus) };
+        [at_anchor, self.others().across(lanes, Plus)]
     }
 
     /// What the row of this one block has come to.
@@ -179,7 +179,7 @@ impl<V: Vector, const KEPT: bool> Totals<V, KEPT> {
     /// What the row has come to whose accumulators these are.
     #[inline(always)]
     pub(super) fn of_row(&self, maximum: V::Number) -> Statistics {
-        let at_anchor = if KEPT { V::Number::ZERO } else { self.at_anchor.across(LANES, V::plus).first() };
+        let at_anchor = if KEPT { V::Number::ZERO } else { self.at_anchor.across(LANES, Plus).first() };
         statistics::<V::Number, KEPT>(maximum, at_anchor, V::join_lanes(&self.sums))
     }
 

@@ -10,9 +10,11 @@ use super::exponential::Anchors;
 use super::instruction_set::{InstructionSet, Machine, Task};
 use super::lanes::{self, AHEAD, BLOCK, BlockSums, LANES, Lanes, STRETCH, Totals, chunk_of, store};
 use super::real::Real;
-use super::statistics::{Finish, MeasuredRows, ROWS_AT_ONCE, Statistics, Take, log_probabilities};
+use super::statistics::{
+    Finish, LastStep, MeasuredRows, ROWS_AT_ONCE, Scaled, ScaledTerms, Statistics, Subtracted, Take,
+};
 use super::threads;
-use super::vectors::Vector;
+use super::vectors::{Larger, Vector};
 
 /// Logits of one row that are worth a task of their own: a whole number of stretches.
 pub(super) const LOGITS_PER_PIECE: usize = 16 * STRETCH;
@@ -174,9 +176,8 @@ impl<T: Real> Task for Finished<'_, T> {
                 Finish::Scale(factor) => {
                     let anchors = Anchors::new(Lanes::<T, M>::splat(machine, T::narrow(stretch.maximum())));
                     let factors = Lanes::<T, M>::splat(machine, factor);
-                    write_chunks(machine, logits, classes, result, false, |x| {
-                        anchors.exponentials(x).times(factors)
-                    });
+                    let of_row = [factors; 2];
+                    write_chunks(machine, logits, classes, result, false, ScaledTerms(anchors), of_row);
                 }
                 finish => write_stretch(machine, finish, logits, classes, result, false),
             }
@@ -420,7 +421,7 @@ fn measure<T: Real, M: Machine, const KEPT: bool>(
     if full < classes {
         maxima = maxima.larger(chunk_of(machine, &logits[full..], classes - full));
     }
-    let maxima = maxima.across(LANES, Vector::larger);
+    let maxima = maxima.across(LANES, Larger);
     let anchors = Anchors::new(maxima);
     if classes <= BLOCK * LANES {
         return measure_block::<T, M, KEPT>(machine, logits, classes, &anchors, kept).of_row(maxima.first());
@@ -486,14 +487,12 @@ fn write_stretch<T: Real, M: Machine>(
         Finish::Fill(value) => result[..classes].fill(value),
         Finish::Scale(factor) => {
             let factors = Lanes::<T, M>::splat(machine, factor);
-            write_chunks(machine, from, classes, result, streamed, |terms| terms.times(factors));
+            write_chunks(machine, from, classes, result, streamed, Scaled, [factors; 2]);
         }
         Finish::Subtract { maximum, log_sum } => {
             let maxima = Lanes::<T, M>::splat(machine, maximum);
             let log_sums = Lanes::<T, M>::splat(machine, log_sum);
-            write_chunks(machine, from, classes, result, streamed, |x| {
-                log_probabilities(x, maxima, log_sums)
-            });
+            write_chunks(machine, from, classes, result, streamed, Subtracted, [maxima, log_sums]);
         }
     }
 }
@@ -505,14 +504,15 @@ fn write_chunks<T: Real, M: Machine>(
     mut classes: usize,
     mut result: &mut [T],
     streamed: bool,
-    value: impl Fn(Lanes<T, M>) -> Lanes<T, M>,
+    step: impl LastStep<Lanes<T, M>>,
+    of_row: [Lanes<T, M>; 2],
 ) {
     if streamed {
         // Up to where a cache line begins.
         let line = LANES * size_of::<T>();
         let before = (line - result.as_ptr().addr() % line) % line / size_of::<T>();
         if (1..classes).contains(&before) {
-            let first = value(chunk_of(machine, from, before));
+            let first = step.of(chunk_of(machine, from, before), of_row);
             store_exactly(first, before, result);
             (from, classes, result) = (&from[before..], classes - before, &mut result[before..]);
         }
@@ -521,16 +521,16 @@ fn write_chunks<T: Real, M: Machine>(
     let (places, _) = result[..classes].as_chunks_mut::<LANES>();
     if streamed {
         for (chunk, places) in chunks.iter().zip(places) {
-            value(Vector::load(machine, chunk)).stream(places);
+            step.of(Vector::load(machine, chunk), of_row).stream(places);
         }
     } else {
         for (chunk, places) in chunks.iter().zip(places) {
-            value(Vector::load(machine, chunk)).store(places);
+            step.of(Vector::load(machine, chunk), of_row).store(places);
         }
     }
     let full = chunks.len() * LANES;
     if full < classes {
-        let last = value(chunk_of(machine, &from[full..], classes - full));
+        let last = step.of(chunk_of(machine, &from[full..], classes - full), of_row);
         if streamed {
             store_exactly(last, classes - full, &mut result[full..]);
         } else {

@@ -7,7 +7,8 @@ use super::exponential::Anchors;
 use super::lanes::{BlockSums, LANES, chunk_of, store};
 use super::real::Real;
 use super::short::Bundle;
-use super::vectors::Vector;
+use super::statistics::LastStep;
+use super::vectors::{Larger, Vector};
 
 /// How rows of so many classes lie in the lanes of a chunk.
 pub(super) struct Segments {
@@ -81,7 +82,7 @@ impl Bundle for Segments {
 
     #[inline(always)]
     fn maxima<V: Vector>(&self, chunk: &V) -> V {
-        chunk.across(self.lanes, V::larger)
+        chunk.across(self.lanes, Larger)
     }
 
     #[inline(always)]
@@ -97,7 +98,7 @@ impl Bundle for Segments {
     }
 
     #[inline(always)]
-    fn change<V: Vector>(&self, chunk: &mut V, of_rows: [V; 2], change: impl Fn(V, [V; 2]) -> V) {
-        *chunk = change(*chunk, of_rows);
+    fn finish<V: Vector>(&self, chunk: &mut V, of_rows: [V; 2], step: impl LastStep<V>) {
+        *chunk = step.of(*chunk, of_rows);
     }
 }

@@ -13,7 +13,7 @@ use super::instruction_set::{InstructionSet, Machine, Task};
 use super::lanes::{AHEAD, BLOCK, LANES, Lanes, chunk_of};
 use super::real::Real;
 use super::segments::Segments;
-use super::statistics::{MeasuredRows, ROWS_AT_ONCE, Take, log_probabilities};
+use super::statistics::{LastStep, MeasuredRows, ROWS_AT_ONCE, Replaced, Scaled, Subtracted, Take};
 use super::threads;
 use super::vectors::Vector;
 
@@ -56,13 +56,8 @@ pub(super) trait Bundle: Sync {
         anchors: &Anchors<V>,
     ) -> [V; 2];
 
-    /// Changes every chunk, given two numbers for each row.
-    fn change<V: Vector>(
-        &self,
-        chunks: &mut Self::Chunks<V>,
-        of_rows: [V; 2],
-        change: impl Fn(V, [V; 2]) -> V,
-    );
+    /// Takes a step with every chunk, given two numbers for each row.
+    fn finish<V: Vector>(&self, chunks: &mut Self::Chunks<V>, of_rows: [V; 2], step: impl LastStep<V>);
 }
 
 /// Computes every row of a compact `rows × classes` batch.
@@ -179,9 +174,7 @@ impl<T: Real, B: Bundle> Task for Rows<'_, T, B> {
                 let log_sums: Lanes<T, M> = chunk_of(machine, &subtrahends[1][row..], LANES);
                 let row_of_lane = bundle.row_of_lane();
                 let of_rows = [maxima.permuted(row_of_lane), log_sums.permuted(row_of_lane)];
-                bundle.change(&mut chunks, of_rows, |x, [maxima, log_sums]| {
-                    log_probabilities(x, maxima, log_sums)
-                });
+                bundle.finish(&mut chunks, of_rows, Subtracted);
                 bundle.store(&chunks, &mut result[(first + row) * classes..]);
             }
         }
@@ -205,16 +198,14 @@ fn softmax<T: Real, M: Machine, B: Bundle>(
         let [_, sums] = bundle.terms::<_, true>(machine, &mut chunks, &Anchors::new(maxima));
         let one = maxima.constant(T::ONE);
         let factors = one.over(sums);
-        bundle.change(&mut chunks, [factors; 2], |terms, [factors, _]| terms.times(factors));
+        bundle.finish(&mut chunks, [factors; 2], Scaled);
         // The greatest logit adds a 1, if it is finite.
         let regular = sums.lanes_at_least(one);
         if regular != u16::MAX {
             let empty = !sums.lanes_of_nan();
             let special = maxima.constant(masked).kept_in(empty, maxima.constant(T::NAN));
             let of_rows = [special, one.kept_in(regular, maxima.constant(T::ZERO))];
-            bundle.change(&mut chunks, of_rows, |probabilities, [special, regular]| {
-                probabilities.kept_in(regular.lanes_at_least(one), special)
-            });
+            bundle.finish(&mut chunks, of_rows, Replaced);
         }
         bundle.store(&chunks, &mut result[first..]);
     }

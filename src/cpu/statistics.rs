@@ -7,7 +7,7 @@
 use crate::{FullyMasked, Op, Options};
 
 use super::compensated::{CompensatedSum, two_sum};
-use super::exponential::{exponential_of, lifted_exponential_of};
+use super::exponential::{Anchors, exponential_of, lifted_exponential_of};
 use super::lanes::{LANES, store};
 use super::real::Real;
 use super::vectors::Vector;
@@ -227,6 +227,51 @@ pub(super) fn log_probabilities<V: Vector>(x: V, maxima: V, log_sums: V) -> V {
     let values = x.minus(maxima).minus(log_sums);
     // One NaN for all, whatever the logits hold.
     x.constant(V::Number::NAN).kept_in(log_sums.lanes_of_nan(), values)
+}
+
+/// What is done at last with a chunk, given two vectors of its row. A type, as a [`Join`](super::vectors::Join) is.
+pub(super) trait LastStep<V> {
+    fn of(&self, chunk: V, of_row: [V; 2]) -> V;
+}
+
+/// Terms become probabilities, given factors.
+pub(super) struct Scaled;
+
+impl<V: Vector> LastStep<V> for Scaled {
+    #[inline(always)]
+    fn of(&self, terms: V, [factors, _]: [V; 2]) -> V {
+        terms.times(factors)
+    }
+}
+
+/// Logits become probabilities, given factors.
+pub(super) struct ScaledTerms<V>(pub(super) Anchors<V>);
+
+impl<V: Vector> LastStep<V> for ScaledTerms<V> {
+    #[inline(always)]
+    fn of(&self, x: V, [factors, _]: [V; 2]) -> V {
+        self.0.exponentials(x).times(factors)
+    }
+}
+
+/// Logits become [`log_probabilities`], given maxima and the logarithms of sums.
+pub(super) struct Subtracted;
+
+impl<V: Vector> LastStep<V> for Subtracted {
+    #[inline(always)]
+    fn of(&self, x: V, [maxima, log_sums]: [V; 2]) -> V {
+        log_probabilities(x, maxima, log_sums)
+    }
+}
+
+/// Probabilities of rows without a distribution become something else, given that, and a 1 for every other row.
+pub(super) struct Replaced;
+
+impl<V: Vector> LastStep<V> for Replaced {
+    #[inline(always)]
+    fn of(&self, probabilities: V, [special, regular]: [V; 2]) -> V {
+        probabilities.kept_in(regular.lanes_at_least(special.constant(V::Number::ONE)), special)
+    }
 }
 
 /// The last step for an element.

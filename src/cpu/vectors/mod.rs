@@ -124,15 +124,45 @@ pub trait Vector: Copy {
     /// What each run of so many lanes, a power of two, comes to, in all of its lanes: each of the upper half of
     /// it is joined to the one half of them below, until one is left.
     #[inline(always)]
-    fn across(mut self, lanes: usize, join: impl Fn(Self, Self) -> Self) -> Self {
+    fn across(mut self, lanes: usize, join: impl Join) -> Self {
         for (distance, places) in
             [(8, &LANES_APART[3]), (4, &LANES_APART[2]), (2, &LANES_APART[1]), (1, &LANES_APART[0])]
         {
             if distance < lanes {
-                self = join(self, self.permuted(places));
+                self = join.of(self, self.permuted(places));
             }
         }
         self
+    }
+}
+
+/// How two vectors become one, lane by lane.
+///
+/// A type, and no closure: those are inlined only as the compiler pleases, and where one is not, it is compiled for the
+/// baseline, and each instruction of a better machine in it becomes a call.
+pub trait Join: Copy {
+    fn of<V: Vector>(self, one: V, other: V) -> V;
+}
+
+/// [`Vector::larger`].
+#[derive(Clone, Copy)]
+pub struct Larger;
+
+impl Join for Larger {
+    #[inline(always)]
+    fn of<V: Vector>(self, one: V, other: V) -> V {
+        one.larger(other)
+    }
+}
+
+/// [`Vector::plus`].
+#[derive(Clone, Copy)]
+pub struct Plus;
+
+impl Join for Plus {
+    #[inline(always)]
+    fn of<V: Vector>(self, one: V, other: V) -> V {
+        one.plus(other)
     }
 }
 
@@ -209,8 +239,8 @@ mod tests {
                     x.kept_in(0b1010_0000_1111_0101, y),
                     x.permuted(&places),
                     x.constant(3.5),
-                    y.across(4, Vector::larger),
-                    y.across(16, Vector::plus),
+                    y.across(4, Larger),
+                    y.across(16, Plus),
                 ] {
                     let mut stored = [0.0; LANES];
                     vector.store(&mut stored);
