@@ -190,14 +190,14 @@ fn measure_lanes<T: Real, M: Machine, const KEPT: bool>(
     if tile.len() <= BLOCK * LANES {
         let mut accumulators = [BlockSums::<_, KEPT>::new(machine); LANES];
         for (index, sums) in accumulators.iter_mut().enumerate().take(tile.len()) {
-            *sums = sums_of_block(machine, tile, index, &anchors);
+            *sums = sums_of_block(machine, *sums, tile, index, &anchors);
         }
         return lanes::of_rows_of_block(maxima, &accumulators[..tile.len().min(LANES)]);
     }
     let mut accumulators = [Totals::<Lanes<T, M>, KEPT>::new(machine); LANES];
     for block in tile.chunks_mut(BLOCK * LANES) {
         for (index, totals) in accumulators.iter_mut().enumerate().take(block.len()) {
-            totals.add(&sums_of_block(machine, block, index, &anchors));
+            totals.add(&sums_of_block(machine, totals.next_block(machine), block, index, &anchors));
         }
     }
     // As the lanes of one row are joined.
@@ -216,11 +216,11 @@ fn measure_lanes<T: Real, M: Machine, const KEPT: bool>(
 #[inline(always)]
 fn sums_of_block<T: Real, M: Machine, const KEPT: bool>(
     machine: M,
+    mut sums: BlockSums<Lanes<T, M>, KEPT>,
     block: &mut [Chunk<T>],
     index: usize,
     anchors: &Anchors<Lanes<T, M>>,
 ) -> BlockSums<Lanes<T, M>, KEPT> {
-    let mut sums = BlockSums::new(machine);
     for (round, chunk) in block[index..].iter_mut().step_by(LANES).enumerate() {
         let terms = sums.add(round, Vector::load(machine, chunk), anchors);
         if KEPT {

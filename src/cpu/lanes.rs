@@ -92,15 +92,19 @@ pub(super) fn maxima<V: Vector>(machine: V::Machine, chunks: &[Chunk<V::Number>]
 pub(super) struct BlockSums<V, const KEPT: bool> {
     /// Of the first two chunks, and of the other two.
     halves: [V; 2],
-    /// How many logits were the anchor itself; 0 where terms are kept.
-    at_anchor: V,
+    /// How many logits were the anchor itself, from [`NONE_COUNTED`](Real::NONE_COUNTED) on; none where terms are kept.
+    counted: V,
 }
 
 impl<V: Vector, const KEPT: bool> BlockSums<V, KEPT> {
     #[inline(always)]
     pub(super) fn new(machine: V::Machine) -> Self {
-        let zero = V::splat(machine, V::Number::ZERO);
-        BlockSums { halves: [zero; 2], at_anchor: zero }
+        Self::counting_from(machine, V::splat(machine, V::Number::NONE_COUNTED))
+    }
+
+    #[inline(always)]
+    fn counting_from(machine: V::Machine, counted: V) -> Self {
+        BlockSums { halves: [V::splat(machine, V::Number::ZERO); 2], counted }
     }
 
     /// Takes in the chunk of a number below [`BLOCK`], and gives its terms.
@@ -110,17 +114,18 @@ impl<V: Vector, const KEPT: bool> BlockSums<V, KEPT> {
         let mut summand = term;
         if !KEPT {
             summand = term.zero_where_equal(x, anchors.numbers());
-            self.at_anchor = self.at_anchor.plus(x.one_where_equal(anchors.numbers()));
+            self.counted = self.counted.counted_where_equal(x, anchors.numbers());
         }
         let half = &mut self.halves[number / 2];
-        *half = half.plus(summand);
+        // Each half is 0 before.
+        *half = if number.is_multiple_of(2) { summand } else { half.plus(summand) };
         term
     }
 
     /// How many logits were the anchor, lane by lane.
     #[inline(always)]
     pub(super) fn at_anchor(&self) -> V {
-        self.at_anchor
+        self.counted.minus(self.counted.constant(V::Number::NONE_COUNTED))
     }
 
     /// The sum of the terms, lane by lane.
@@ -133,8 +138,8 @@ impl<V: Vector, const KEPT: bool> BlockSums<V, KEPT> {
     /// logits were the anchor, and the sum of the terms.
     #[inline(always)]
     pub(super) fn across(&self, lanes: usize) -> [V; 2] {
-        let at_anchor = if KEPT { self.at_anchor } else { self.at_anchor.across(lanes, Plus) };
-        [at_anchor, self.others().across(lanes, Plus)]
+        let at_anchor = self.at_anchor();
+        [if KEPT { at_anchor } else { at_anchor.across(lanes, Plus) }, self.others().across(lanes, Plus)]
     }
 
     /// What the row of this one block has come to.
@@ -149,37 +154,47 @@ impl<V: Vector, const KEPT: bool> BlockSums<V, KEPT> {
 /// sixteen such rows.
 #[derive(Clone, Copy)]
 pub(super) struct Totals<V: Vector, const KEPT: bool> {
-    /// Counts exactly far beyond any stretch.
-    at_anchor: V,
+    /// As that of blocks; exact far beyond any stretch.
+    counted: V,
     sums: V::Sums,
 }
 
 impl<V: Vector, const KEPT: bool> Totals<V, KEPT> {
     #[inline(always)]
     pub(super) fn new(machine: V::Machine) -> Self {
-        Totals { at_anchor: V::splat(machine, V::Number::ZERO), sums: V::no_sums(machine) }
+        Totals { counted: V::splat(machine, V::Number::NONE_COUNTED), sums: V::no_sums(machine) }
     }
 
-    /// Takes in a block.
+    /// Sums for the next block, which count on.
+    #[inline(always)]
+    pub(super) fn next_block(&self, machine: V::Machine) -> BlockSums<V, KEPT> {
+        BlockSums::counting_from(machine, self.counted)
+    }
+
+    /// Takes in the block that sums were given for.
     #[inline(always)]
     pub(super) fn add(&mut self, block: &BlockSums<V, KEPT>) {
         block.others().add_to(&mut self.sums);
-        if !KEPT {
-            self.at_anchor = self.at_anchor.plus(block.at_anchor);
-        }
+        self.counted = block.counted;
+    }
+
+    /// How many logits were the anchor, lane by lane.
+    #[inline(always)]
+    fn at_anchor(&self) -> V {
+        self.counted.minus(self.counted.constant(V::Number::NONE_COUNTED))
     }
 
     /// Joins another sixteen sums to these.
     #[inline(always)]
     pub(super) fn join(&mut self, other: &Self) {
-        self.at_anchor = self.at_anchor.plus(other.at_anchor);
+        self.counted = self.counted.plus(other.at_anchor());
         V::join(&mut self.sums, &other.sums);
     }
 
     /// What the row has come to whose accumulators these are.
     #[inline(always)]
     pub(super) fn of_row(&self, maximum: V::Number) -> Statistics {
-        let at_anchor = if KEPT { V::Number::ZERO } else { self.at_anchor.across(LANES, Plus).first() };
+        let at_anchor = if KEPT { V::Number::ZERO } else { self.at_anchor().across(LANES, Plus).first() };
         statistics::<V::Number, KEPT>(maximum, at_anchor, V::join_lanes(&self.sums))
     }
 
@@ -187,7 +202,7 @@ impl<V: Vector, const KEPT: bool> Totals<V, KEPT> {
     #[inline(always)]
     pub(super) fn of_rows(&self, maxima: V) -> [Statistics; LANES] {
         let [high, low] = V::parts(&self.sums);
-        of_lanes(maxima, self.at_anchor, |maximum, at_anchor, lane| {
+        of_lanes(maxima, self.at_anchor(), |maximum, at_anchor, lane| {
             let sum = CompensatedSum { high: high[lane], low: low[lane] };
             statistics::<V::Number, KEPT>(maximum, at_anchor, sum)
         })
@@ -209,7 +224,7 @@ pub(super) fn of_rows_of_block<V: Vector, const KEPT: bool>(
     let zero = maxima.constant(V::Number::ZERO);
     let mut joined = [[zero; 2]; LANES];
     for (joined, sums) in joined.iter_mut().zip(accumulators) {
-        *joined = [sums.at_anchor, sums.others()];
+        *joined = [sums.at_anchor(), sums.others()];
     }
     let mut width = LANES;
     while width > 1 {

@@ -38,32 +38,34 @@ pub trait Real:
     /// The least anchors of exponentials that need no origin of their own, and the least above those that do.
     ///
     /// Outside, x − anchor is exact for every x whose exponential has not vanished, lifted or not. Inside, the product
-    /// of x in sixteenths with the high part of ln 2 is.
+    /// of x in eighths with the high part of ln 2 is.
     const LEAST_NEAR_ANCHOR: Self;
     const LEAST_FAR_ANCHOR: Self;
-    /// 1.5 units of the first number whose last digit is a sixteenth: added to a small x, it leaves round(16·x) in the
-    /// low bits of the sum. Even, so that ties are the same for all that is added to it.
-    const ROUND_TO_SIXTEENTHS: Self;
-    /// 2^(j/16), less j in the bits that a number of sixteenths is shifted to for its power: added to it there, each
-    /// gives the power of two that it counts.
-    const POWERS: [Self; 16];
+    /// 1.5 units of the first number whose last digit is an eighth: added to a small x, it leaves round(8·x) in the low
+    /// bits of the sum. Even, so that ties are the same for all that is added to it.
+    const ROUND_TO_EIGHTHS: Self;
+    /// 2^(j/8), less j in the bits that a number of eighths is shifted to for its power: added to it there, each gives
+    /// the power of two that it counts.
+    const POWERS: [Self; 8];
     /// Those, of powers times 2^LIFT.
-    const LIFTED_POWERS: [Self; 16];
-    /// The least exponent of two that makes a normal number of a power, and the least that makes one of a lifted power; each
-    /// with [`ROUND_TO_SIXTEENTHS`](Real::ROUND_TO_SIXTEENTHS) added.
-    const LEAST_POWER: Self;
-    const LEAST_LIFTED_POWER: Self;
+    const LIFTED_POWERS: [Self; 8];
+    /// The exponents of two of which a power, and a lifted one, has the bits of 0.
+    const VANISHED_POWER: Self;
+    const VANISHED_LIFTED_POWER: Self;
     /// 2^−LIFT. LIFT leaves enough of the range above that a block of lifted terms cannot overflow, and adds
     /// so much below that what still vanishes is nothing, however many terms there are.
     const UNLIFT: f64;
+    /// The number from which on counts are whole numbers, and the bits of one more are one more: what they begin at.
+    const NONE_COUNTED: Self;
     /// log₂ e.
     const LOG2_E: Self;
-    /// −ln 2 to so few bits that its product with every small number of sixteenths is exact.
-    const MINUS_LN_2_HIGH: Self;
-    /// What [`MINUS_LN_2_HIGH`](Real::MINUS_LN_2_HIGH) lacks of −ln 2.
-    const MINUS_LN_2_LOW: Self;
+    /// ln 2.
+    const LN_2: Self;
 
-    /// (exp(r) − 1 − r) / r² for |r| ≤ ln 2 / 16, as the polynomial that is nearest to it where exp(r) is to be.
+    /// x less so many eighths times ln 2, where it is not far from 0.
+    fn remainders<V: Vector<Number = Self>>(x: V, eighths: V) -> V;
+
+    /// (exp(r) − 1 − r) / r² for |r| ≤ ln 2 / 8, as the polynomial that is nearest to it where exp(r) is to be.
     fn exponential_curvature<V: Vector<Number = Self>>(r: V) -> V;
 
     /// Adds a number that was made of values of this type, in f64, to the running sum `high + low`, which is more
@@ -86,44 +88,43 @@ pub trait Real:
     fn narrow(value: f64) -> Self;
 }
 
-/// 2^(j/16).
-const SIXTEENTHS: [f64; 16] = [
+/// 2^(j/8).
+const EIGHTHS: [f64; 8] = [
     1.0,
-    1.044_273_782_427_413_8,
     1.090_507_732_665_257_7,
-    1.138_788_634_756_691_6,
     1.189_207_115_002_721,
-    1.241_857_812_073_484,
     1.296_839_554_651_009_6,
-    1.354_255_546_936_892_7,
     std::f64::consts::SQRT_2,
-    1.476_826_145_939_499_3,
     1.542_210_825_407_940_7,
-    1.610_490_331_949_254_3,
     1.681_792_830_507_429,
-    1.756_252_160_373_299_5,
     1.834_008_086_409_342_4,
-    1.915_206_561_397_147_4,
 ];
 
-const fn powers_of_f32(scale: f32) -> [f32; 16] {
-    let mut powers = [scale; 16];
+const fn powers_of_f32(scale: f32) -> [f32; 8] {
+    let mut powers = [scale; 8];
     let mut j = 0;
-    while j < 16 {
-        powers[j] = f32::from_bits((scale * SIXTEENTHS[j] as f32).to_bits() - ((j as u32) << 19));
+    while j < 8 {
+        powers[j] = f32::from_bits((scale * EIGHTHS[j] as f32).to_bits() - ((j as u32) << 20));
         j += 1;
     }
     powers
 }
 
-const fn powers_of_f64(scale: f64) -> [f64; 16] {
-    let mut powers = [scale; 16];
+const fn powers_of_f64(scale: f64) -> [f64; 8] {
+    let mut powers = [scale; 8];
     let mut j = 0;
-    while j < 16 {
-        powers[j] = f64::from_bits((scale * SIXTEENTHS[j]).to_bits() - ((j as u64) << 48));
+    while j < 8 {
+        powers[j] = f64::from_bits((scale * EIGHTHS[j]).to_bits() - ((j as u64) << 49));
         j += 1;
     }
     powers
+}
+
+/// x less so many eighths times ln 2, given −ln 2 in two parts: the product with the high part, which has few bits, is
+/// exact, and so is its difference from a number that close to it.
+#[inline(always)]
+fn remainders_of_parts<V: Vector>(x: V, eighths: V, high: V::Number, low: V::Number) -> V {
+    eighths.times_plus(x.constant(low), eighths.times_plus(x.constant(high), x))
 }
 
 /// Horner's rule, the constant term first.
@@ -145,19 +146,29 @@ impl Real for f32 {
     const LEAST_NEAR_ANCHOR: Self = -157.0;
     const LEAST_FAR_ANCHOR: Self = 314.0;
     const UNLIFT: f64 = 1.0 / (1u128 << 100) as f64;
-    const ROUND_TO_SIXTEENTHS: Self = 786_432.0;
-    const POWERS: [Self; 16] = powers_of_f32(1.0);
-    const LIFTED_POWERS: [Self; 16] = powers_of_f32((1u128 << 100) as f32);
-    const LEAST_POWER: Self = Self::ROUND_TO_SIXTEENTHS - 126.0;
-    const LEAST_LIFTED_POWER: Self = Self::ROUND_TO_SIXTEENTHS - 226.0;
+    const ROUND_TO_EIGHTHS: Self = 1_572_864.0;
+    const POWERS: [Self; 8] = powers_of_f32(1.0);
+    const LIFTED_POWERS: [Self; 8] = powers_of_f32((1u128 << 100) as f32);
+    const VANISHED_POWER: Self = -127.0;
+    const VANISHED_LIFTED_POWER: Self = -227.0;
+    const NONE_COUNTED: Self = 8_388_608.0;
     const LOG2_E: Self = std::f32::consts::LOG2_E;
-    const MINUS_LN_2_HIGH: Self = -1_419.0 / 2_048.0;
-    const MINUS_LN_2_LOW: Self = -2.760_868_1e-4;
+    const LN_2: Self = std::f32::consts::LN_2;
 
-    // Off by 0.43 u at most.
+    // Where the product is not rounded, that of the nearest number to ln 2 is off by 4 u in 126 powers of two, and by half
+    // of that in the 63 below which nothing shows in a sum. Where it is, high and low parts have to do.
+    #[inline(always)]
+    fn remainders<V: Vector<Number = Self>>(x: V, eighths: V) -> V {
+        if V::Machine::FUSED {
+            return eighths.times_plus(x.constant(-Self::LN_2), x);
+        }
+        remainders_of_parts(x, eighths, -1_419.0 / 2_048.0, -2.760_868_1e-4)
+    }
+
+    // Off by 0.09 u at most.
     #[inline(always)]
     fn exponential_curvature<V: Vector<Number = Self>>(r: V) -> V {
-        polynomial!(r; 0.500_064_5, 0.166_669_79)
+        polynomial!(r; 0.500_000_2, 0.166_721_09, 0.041_641_735)
     }
 
     #[inline(always)]
@@ -220,26 +231,32 @@ impl Real for f64 {
     const LEAST_NEAR_ANCHOR: Self = -1_333.0;
     const LEAST_FAR_ANCHOR: Self = 2_666.0;
     const UNLIFT: f64 = f64::from_bits((1023 - 900) << 52);
-    const ROUND_TO_SIXTEENTHS: Self = 422_212_465_065_984.0;
-    const POWERS: [Self; 16] = powers_of_f64(1.0);
-    const LIFTED_POWERS: [Self; 16] = powers_of_f64(f64::from_bits((1023 + 900) << 52));
-    const LEAST_POWER: Self = Self::ROUND_TO_SIXTEENTHS - 1_022.0;
-    const LEAST_LIFTED_POWER: Self = Self::ROUND_TO_SIXTEENTHS - 1_922.0;
+    const ROUND_TO_EIGHTHS: Self = 844_424_930_131_968.0;
+    const POWERS: [Self; 8] = powers_of_f64(1.0);
+    const LIFTED_POWERS: [Self; 8] = powers_of_f64(f64::from_bits((1023 + 900) << 52));
+    const VANISHED_POWER: Self = -1_023.0;
+    const VANISHED_LIFTED_POWER: Self = -1_923.0;
+    const NONE_COUNTED: Self = 4_503_599_627_370_496.0;
     const LOG2_E: Self = std::f64::consts::LOG2_E;
-    const MINUS_LN_2_HIGH: Self = -2_977_044_471.0 / 4_294_967_296.0;
-    const MINUS_LN_2_LOW: Self = -1.908_214_929_270_587_7e-10;
+    const LN_2: Self = std::f64::consts::LN_2;
 
-    // Off by 0.03 u at most.
+    #[inline(always)]
+    fn remainders<V: Vector<Number = Self>>(x: V, eighths: V) -> V {
+        remainders_of_parts(x, eighths, -2_977_044_471.0 / 4_294_967_296.0, -1.908_214_929_270_587_7e-10)
+    }
+
+    // Off by 0.04 u at most.
     #[inline(always)]
     fn exponential_curvature<V: Vector<Number = Self>>(r: V) -> V {
         polynomial!(
             r;
-            0.500_000_000_000_029_6,
-            0.166_666_666_666_638_65,
-            0.041_666_666_570_055_744,
-            0.008_333_333_369_158_744,
-            0.001_388_978_068_843_681,
-            1.984_063_128_917_396_7e-4
+            0.500_000_000_000_000_7,
+            0.166_666_666_666_959_3,
+            0.041_666_666_666_108_22,
+            0.008_333_333_130_155_451,
+            0.001_388_889_010_497_912_4,
+            1.984_551_432_214_912_8e-4,
+            2.479_568_920_081_403_8e-5
         )
     }
 

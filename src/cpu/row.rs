@@ -62,7 +62,7 @@ fn very_long_row<T: Real>(
     match op.output() {
         Output::PerElement => {
             let parts = threads::map_pieces(result, LOGITS_PER_PIECE, |index, terms| {
-                instructions.run(Measure { op, logits: piece(index), terms })
+                instructions.run(Measure { op, logits: piece(index), terms, written: None })
             });
             let row = Statistics::join(parts.iter().flatten());
             threads::map_pieces(result, LOGITS_PER_PIECE, |index, result| {
@@ -83,7 +83,7 @@ fn statistics_of_very_long_row<T: Real>(instructions: InstructionSet, logits: &[
     let pieces: Vec<&[T]> = logits.chunks(LOGITS_PER_PIECE).collect();
     let parts = threads::map(pieces.len(), |index| {
         let logits = pieces.get(index).copied().unwrap_or_default();
-        instructions.run(Measure { op: Op::LogSumExp, logits, terms: &mut [] })
+        instructions.run(Measure { op: Op::LogSumExp, logits, terms: &mut [], written: None })
     });
     Statistics::join(parts.iter().flatten())
 }
@@ -130,7 +130,7 @@ pub(super) fn measure_stretches<T: Real>(
     terms: &mut Vec<T>,
 ) -> Vec<Statistics> {
     terms.resize(if op == Op::Softmax { logits.len() } else { 0 }, T::ZERO);
-    instructions.run(Measure { op, logits, terms })
+    instructions.run(Measure { op, logits, terms, written: None })
 }
 
 /// What the results of a row follow from whose stretches have been measured.
@@ -200,9 +200,12 @@ impl<T: Real> Task for MeasureRows<'_, T> {
         for logits in self.logits.chunks_exact(self.classes) {
             rows.push(match self.classes <= STRETCH {
                 true => measure::<T, M, false>(machine, logits, logits.len(), &mut [], None),
-                false => {
-                    Statistics::join(&machine.call(Measure { op: Op::LogSumExp, logits, terms: &mut [] }))
-                }
+                false => Statistics::join(&machine.call(Measure {
+                    op: Op::LogSumExp,
+                    logits,
+                    terms: &mut [],
+                    written: None,
+                })),
             });
         }
         rows
@@ -244,7 +247,8 @@ impl<T: Real> Task for WholeRows<'_, T> {
             for (logits, result) in logits.chunks_exact(classes).zip(result.chunks_exact_mut(results_per_row))
             {
                 let terms = &mut terms[..if op == Op::Softmax { classes } else { 0 }];
-                let parts = machine.call(Measure { op, logits, terms });
+                let written = (op.output() == Output::PerElement && !streamed).then_some(result.as_ptr());
+                let parts = machine.call(Measure { op, logits, terms, written });
                 let row = Statistics::join(&parts);
                 match op.output() {
                     Output::PerElement => {
@@ -330,6 +334,8 @@ struct Measure<'a, T> {
     logits: &'a [T],
     /// As many as logits for softmax; otherwise left alone.
     terms: &'a mut [T],
+    /// Where the results will be written, if that is soon, and not past the caches.
+    written: Option<*const T>,
 }
 
 impl<T: Real> Task for Measure<'_, T> {
@@ -340,12 +346,13 @@ impl<T: Real> Task for Measure<'_, T> {
         // A loop, not `map` and `collect`: those are not inlined, and would be compiled for the baseline.
         let mut parts = Vec::with_capacity(self.logits.len().div_ceil(STRETCH));
         let mut terms = self.terms.chunks_mut(STRETCH);
-        for logits in self.logits.chunks(STRETCH) {
+        for (index, logits) in self.logits.chunks(STRETCH).enumerate() {
+            let written = self.written.map(|row| row.wrapping_add(index * STRETCH));
             parts.push(match (self.op, terms.next()) {
                 (Op::Softmax, Some(terms)) => {
-                    measure::<T, M, true>(machine, logits, logits.len().min(terms.len()), terms, None)
+                    measure::<T, M, true>(machine, logits, logits.len().min(terms.len()), terms, written)
                 }
-                _ => measure::<T, M, false>(machine, logits, logits.len(), &mut [], None),
+                _ => measure::<T, M, false>(machine, logits, logits.len(), &mut [], written),
             });
         }
         parts
@@ -421,24 +428,28 @@ fn measure<T: Real, M: Machine, const KEPT: bool>(
     if full < classes {
         maxima = maxima.larger(chunk_of(machine, &logits[full..], classes - full));
     }
-    let maxima = maxima.across(LANES, Larger);
-    let anchors = Anchors::new(maxima);
+    let maximum = maxima.across(LANES, Larger).first();
+    let anchors = Anchors::of_row(machine, maximum);
     if classes <= BLOCK * LANES {
-        return measure_block::<T, M, KEPT>(machine, logits, classes, &anchors, kept).of_row(maxima.first());
+        let sums = BlockSums::<_, KEPT>::new(machine);
+        return measure_block(machine, sums, logits, classes, &anchors, kept).of_row(maximum);
     }
     let mut totals = Totals::<Lanes<T, M>, KEPT>::new(machine);
     let (blocks, _) = chunks.as_chunks::<BLOCK>();
-    let (kept_chunks, _) = kept.as_chunks_mut::<LANES>();
+    let mut kept_blocks = kept.as_chunks_mut::<LANES>().0.as_chunks_mut::<BLOCK>().0.iter_mut();
+    // What is looked at next lies behind this. Where nothing is asked for, it does no harm to ask for what is there.
+    let ahead = classes.max(AHEAD);
+    let written = written.unwrap_or(logits.as_ptr());
     for (number, block) in blocks.iter().enumerate() {
-        let mut sums = BlockSums::<_, KEPT>::new(machine);
+        let mut sums = totals.next_block(machine);
+        let mut terms = [maxima; BLOCK];
         for (index, chunk) in block.iter().enumerate() {
-            // What is looked at next lies behind this.
-            machine.prefetch(chunk.as_ptr().wrapping_add(classes.max(AHEAD)));
-            if let Some(places) = written {
-                machine.prefetch(places.wrapping_add((number * BLOCK + index) * LANES));
-            }
-            let terms = sums.add(index, Vector::load(machine, chunk), &anchors);
-            if KEPT && let Some(places) = kept_chunks.get_mut(number * BLOCK + index) {
+            machine.prefetch(chunk.as_ptr().wrapping_add(ahead));
+            machine.prefetch(written.wrapping_add((number * BLOCK + index) * LANES));
+            terms[index] = sums.add(index, Vector::load(machine, chunk), &anchors);
+        }
+        if KEPT && let Some(places) = kept_blocks.next() {
+            for (terms, places) in terms.iter().zip(places) {
                 terms.store(places);
             }
         }
@@ -447,21 +458,22 @@ fn measure<T: Real, M: Machine, const KEPT: bool>(
     let in_blocks = blocks.len() * BLOCK * LANES;
     if in_blocks < classes {
         let kept = kept.get_mut(in_blocks..).unwrap_or_default();
-        totals.add(&measure_block(machine, &logits[in_blocks..], classes - in_blocks, &anchors, kept));
+        let sums = totals.next_block(machine);
+        totals.add(&measure_block(machine, sums, &logits[in_blocks..], classes - in_blocks, &anchors, kept));
     }
-    totals.of_row(maxima.first())
+    totals.of_row(maximum)
 }
 
 /// What a block comes to that may not be full, given what its row's exponentials are relative to.
 #[inline(always)]
 fn measure_block<T: Real, M: Machine, const KEPT: bool>(
     machine: M,
+    mut sums: BlockSums<Lanes<T, M>, KEPT>,
     logits: &[T],
     classes: usize,
     anchors: &Anchors<Lanes<T, M>>,
     kept: &mut [T],
 ) -> BlockSums<Lanes<T, M>, KEPT> {
-    let mut sums = BlockSums::new(machine);
     for index in 0..classes.div_ceil(LANES).min(BLOCK) {
         let first = index * LANES;
         let terms = sums.add(index, chunk_of(machine, &logits[first..], classes - first), anchors);
@@ -489,6 +501,7 @@ fn write_stretch<T: Real, M: Machine>(
             let factors = Lanes::<T, M>::splat(machine, factor);
             write_chunks(machine, from, classes, result, streamed, Scaled, [factors; 2]);
         }
+        Finish::Subtract { log_sum, .. } if log_sum.widen().is_nan() => result[..classes].fill(T::NAN),
         Finish::Subtract { maximum, log_sum } => {
             let maxima = Lanes::<T, M>::splat(machine, maximum);
             let log_sums = Lanes::<T, M>::splat(machine, log_sum);

@@ -13,7 +13,7 @@ use super::instruction_set::{InstructionSet, Machine, Task};
 use super::lanes::{AHEAD, BLOCK, LANES, Lanes, chunk_of};
 use super::real::Real;
 use super::segments::Segments;
-use super::statistics::{LastStep, MeasuredRows, ROWS_AT_ONCE, Replaced, Scaled, Subtracted, Take};
+use super::statistics::{LastStep, MeasuredRows, ROWS_AT_ONCE, Replaced, Scaled, SubtractedOrNan, Take};
 use super::threads;
 use super::vectors::Vector;
 
@@ -174,7 +174,7 @@ impl<T: Real, B: Bundle> Task for Rows<'_, T, B> {
                 let log_sums: Lanes<T, M> = chunk_of(machine, &subtrahends[1][row..], LANES);
                 let row_of_lane = bundle.row_of_lane();
                 let of_rows = [maxima.permuted(row_of_lane), log_sums.permuted(row_of_lane)];
-                bundle.finish(&mut chunks, of_rows, Subtracted);
+                bundle.finish(&mut chunks, of_rows, SubtractedOrNan);
                 bundle.store(&chunks, &mut result[(first + row) * classes..]);
             }
         }

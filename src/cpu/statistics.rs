@@ -220,15 +220,6 @@ impl<T: Real> MeasuredRows<T> {
     }
 }
 
-/// The log-softmax of logits, given what their rows subtract. Never −0, since x = maximum gives +0 first, and where
-/// a −0 could come out of zeros of both signs, the second is at least ln 2.
-#[inline(always)]
-pub(super) fn log_probabilities<V: Vector>(x: V, maxima: V, log_sums: V) -> V {
-    let values = x.minus(maxima).minus(log_sums);
-    // One NaN for all, whatever the logits hold.
-    x.constant(V::Number::NAN).kept_in(log_sums.lanes_of_nan(), values)
-}
-
 /// What is done at last with a chunk, given two vectors of its row. A type, as a [`Join`](super::vectors::Join) is.
 pub(super) trait LastStep<V> {
     fn of(&self, chunk: V, of_row: [V; 2]) -> V;
@@ -254,13 +245,25 @@ impl<V: Vector> LastStep<V> for ScaledTerms<V> {
     }
 }
 
-/// Logits become [`log_probabilities`], given maxima and the logarithms of sums.
+/// Logits become log-probabilities, given maxima and the logarithms of sums. Never −0, since x = maximum gives +0 first,
+/// and where a −0 could come out of zeros of both signs, the logarithm is at least ln 2.
 pub(super) struct Subtracted;
 
 impl<V: Vector> LastStep<V> for Subtracted {
     #[inline(always)]
     fn of(&self, x: V, [maxima, log_sums]: [V; 2]) -> V {
-        log_probabilities(x, maxima, log_sums)
+        x.minus(maxima).minus(log_sums)
+    }
+}
+
+/// The same for rows of which some may be NaN throughout: where the logarithm is. One NaN for all, whatever the logits hold.
+pub(super) struct SubtractedOrNan;
+
+impl<V: Vector> LastStep<V> for SubtractedOrNan {
+    #[inline(always)]
+    fn of(&self, x: V, [maxima, log_sums]: [V; 2]) -> V {
+        let values = Subtracted.of(x, [maxima, log_sums]);
+        x.constant(V::Number::NAN).kept_in(log_sums.lanes_of_nan(), values)
     }
 }
 
@@ -281,8 +284,7 @@ pub(super) enum Finish<T> {
     Fill(T),
     /// Softmax: the term exp(x − maximum of the stretch), times this.
     Scale(T),
-    /// Log-softmax: (x − maximum) − log_sum. Never −0, since x = maximum gives +0 first, and where a −0
-    /// could come out of zeros of both signs, log_sum is at least ln 2.
+    /// Log-softmax: (x − maximum) − log_sum.
     Subtract { maximum: T, log_sum: T },
 }
 

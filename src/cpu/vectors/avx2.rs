@@ -24,9 +24,12 @@ vector_of_registers! {
     over(a, b) => _mm256_div_ps(a, b);
     times_plus(a, b, c) => _mm256_fmadd_ps(a, b, c);
     greater_or_second(a, b) => _mm256_max_ps(a, b);
-    zero_where_less(a, x, y) => _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, y), a);
     zero_where_equal(a, x, y) => _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(x, y), a);
-    one_where_equal(x, y) => _mm256_and_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(x, y), _mm256_set1_ps(1.0));
+    // What is equal has all bits set, which is −1.
+    counted_where_equal(a, x, y) => _mm256_castsi256_ps(_mm256_sub_epi32(
+        _mm256_castps_si256(a),
+        _mm256_castps_si256(_mm256_cmp_ps::<_CMP_EQ_OQ>(x, y)),
+    ));
     kept_in(a, lanes, b) => {
         let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
         let kept = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(i32::from(lanes)), bits), bits);
@@ -36,12 +39,8 @@ vector_of_registers! {
     lanes_of_nan(a) => _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a));
     power_of_two(a, table) => {
         let bits = _mm256_castps_si256(a);
-        let from_lower = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.as_ptr()), bits);
-        let from_upper = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table[8..].as_ptr()), bits);
-        // The bit that counts eight is brought to where the blend looks.
-        let eight = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(bits));
-        let entry = _mm256_castps_si256(_mm256_blendv_ps(from_lower, from_upper, eight));
-        _mm256_castsi256_ps(_mm256_add_epi32(entry, _mm256_slli_epi32::<19>(bits)))
+        let entry = _mm256_castps_si256(_mm256_permutevar8x32_ps(_mm256_loadu_ps(table.as_ptr()), bits));
+        _mm256_castsi256_ps(_mm256_add_epi32(entry, _mm256_slli_epi32::<20>(bits)))
     };
 
     type Sums = [__m256d; 4];
@@ -135,9 +134,11 @@ vector_of_registers! {
     over(a, b) => _mm256_div_pd(a, b);
     times_plus(a, b, c) => _mm256_fmadd_pd(a, b, c);
     greater_or_second(a, b) => _mm256_max_pd(a, b);
-    zero_where_less(a, x, y) => _mm256_andnot_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(x, y), a);
     zero_where_equal(a, x, y) => _mm256_andnot_pd(_mm256_cmp_pd::<_CMP_EQ_OQ>(x, y), a);
-    one_where_equal(x, y) => _mm256_and_pd(_mm256_cmp_pd::<_CMP_EQ_OQ>(x, y), _mm256_set1_pd(1.0));
+    counted_where_equal(a, x, y) => _mm256_castsi256_pd(_mm256_sub_epi64(
+        _mm256_castpd_si256(a),
+        _mm256_castpd_si256(_mm256_cmp_pd::<_CMP_EQ_OQ>(x, y)),
+    ));
     kept_in(a, lanes, b) => {
         let bits = _mm256_setr_epi64x(1, 2, 4, 8);
         let kept = _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(i64::from(lanes)), bits), bits);
@@ -147,8 +148,8 @@ vector_of_registers! {
     lanes_of_nan(a) => _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_UNORD_Q>(a, a));
     power_of_two(a, table) => {
         let bits = _mm256_castpd_si256(a);
-        let entry = _mm256_i64gather_pd::<8>(table.as_ptr(), _mm256_and_si256(bits, _mm256_set1_epi64x(15)));
-        _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(entry), _mm256_slli_epi64::<48>(bits)))
+        let entry = _mm256_i64gather_pd::<8>(table.as_ptr(), _mm256_and_si256(bits, _mm256_set1_epi64x(7)));
+        _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(entry), _mm256_slli_epi64::<49>(bits)))
     };
 
     compensated_sums!(Avx2);

@@ -24,16 +24,19 @@ vector_of_registers! {
     over(a, b) => _mm512_div_ps(a, b);
     times_plus(a, b, c) => _mm512_fmadd_ps(a, b, c);
     greater_or_second(a, b) => _mm512_max_ps(a, b);
-    zero_where_less(a, x, y) => _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, y), a);
     zero_where_equal(a, x, y) => _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, y), a);
-    one_where_equal(x, y) => _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(x, y), _mm512_set1_ps(1.0));
+    counted_where_equal(a, x, y) => {
+        _mm512_mask_add_ps(a, _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(x, y), a, _mm512_set1_ps(1.0))
+    };
     kept_in(a, lanes, b) => _mm512_mask_mov_ps(b, lanes, a);
     lanes_at_least(a, b) => _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b);
     lanes_of_nan(a) => _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
     power_of_two(a, table) => {
         let bits = _mm512_castps_si512(a);
-        let entry = _mm512_permutexvar_epi32(bits, _mm512_loadu_epi32(table.as_ptr().cast()));
-        _mm512_castsi512_ps(_mm512_add_epi32(entry, _mm512_slli_epi32::<19>(bits)))
+        // Twice the same eight: a permutation of sixteen goes by four bits.
+        let table = _mm512_broadcast_f32x8(_mm256_loadu_ps(table.as_ptr()));
+        let entry = _mm512_castps_si512(_mm512_permutexvar_ps(bits, table));
+        _mm512_castsi512_ps(_mm512_add_epi32(entry, _mm512_slli_epi32::<20>(bits)))
     };
 
     type Sums = [__m512d; 2];
@@ -119,18 +122,17 @@ vector_of_registers! {
     over(a, b) => _mm512_div_pd(a, b);
     times_plus(a, b, c) => _mm512_fmadd_pd(a, b, c);
     greater_or_second(a, b) => _mm512_max_pd(a, b);
-    zero_where_less(a, x, y) => _mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_NLT_UQ>(x, y), a);
     zero_where_equal(a, x, y) => _mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_NEQ_UQ>(x, y), a);
-    one_where_equal(x, y) => _mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_EQ_OQ>(x, y), _mm512_set1_pd(1.0));
+    counted_where_equal(a, x, y) => {
+        _mm512_mask_add_pd(a, _mm512_cmp_pd_mask::<_CMP_EQ_OQ>(x, y), a, _mm512_set1_pd(1.0))
+    };
     kept_in(a, lanes, b) => _mm512_mask_mov_pd(b, lanes as u8, a);
     lanes_at_least(a, b) => _mm512_cmp_pd_mask::<_CMP_GE_OQ>(a, b);
     lanes_of_nan(a) => _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(a, a);
     power_of_two(a, table) => {
-        let lower = _mm512_loadu_epi64(table.as_ptr().cast());
-        let upper = _mm512_loadu_epi64(table[8..].as_ptr().cast());
         let bits = _mm512_castpd_si512(a);
-        let entry = _mm512_permutex2var_epi64(lower, bits, upper);
-        _mm512_castsi512_pd(_mm512_add_epi64(entry, _mm512_slli_epi64::<48>(bits)))
+        let entry = _mm512_permutexvar_epi64(bits, _mm512_loadu_epi64(table.as_ptr().cast()));
+        _mm512_castsi512_pd(_mm512_add_epi64(entry, _mm512_slli_epi64::<49>(bits)))
     };
 
     compensated_sums!(Avx512);

@@ -13,7 +13,7 @@ macro_rules! vector_of_wide {
     (
         $(#[$about:meta])*
         $name:ident([$register:ident; $registers:literal], $lanes:literal lanes of $number:ty);
-        bits($lane_bits:ty), sixteenths shifted by $shift:literal;
+        bits($lane_bits:ty), eighths shifted by $shift:literal;
         $($special:item)*
     ) => {
         vector_of_registers! {
@@ -29,9 +29,8 @@ macro_rules! vector_of_wide {
             over(a, b) => a / b;
             times_plus(a, b, c) => a.mul_add(b, c);
             greater_or_second(a, b) => a.simd_gt(b).bitselect(a, b);
-            zero_where_less(a, x, y) => x.simd_lt(y).bitselect($register::ZERO, a);
             zero_where_equal(a, x, y) => x.simd_eq(y).bitselect($register::ZERO, a);
-            one_where_equal(x, y) => x.simd_eq(y).bitselect($register::ONE, $register::ZERO);
+            counted_where_equal(a, x, y) => a + x.simd_eq(y).bitselect($register::ONE, $register::ZERO);
             kept_in(a, lanes, b) => {
                 let mut kept = [0; $lanes];
                 for (lane, kept) in kept.iter_mut().enumerate() {
@@ -45,7 +44,7 @@ macro_rules! vector_of_wide {
                 let mut powers = [0.0; $lanes];
                 for (power, rounded) in powers.iter_mut().zip(a.as_array()) {
                     let bits = rounded.to_bits();
-                    let entry = table[(bits & 15) as usize].to_bits();
+                    let entry = table[(bits & 7) as usize].to_bits();
                     *power = <$number>::from_bits(entry.wrapping_add(bits << $shift));
                 }
                 $register::new(powers)
@@ -58,7 +57,7 @@ macro_rules! vector_of_wide {
 vector_of_wide! {
     /// Sixteen f32. SAFETY of all that is below: nothing about it is unsafe.
     F32x16([f32x16; 1], 16 lanes of f32);
-    bits(u32), sixteenths shifted by 19;
+    bits(u32), eighths shifted by 20;
 
     type Sums = [f64; LANES];
 
@@ -92,7 +91,7 @@ vector_of_wide! {
 vector_of_wide! {
     /// Sixteen f64. SAFETY of all that is below: nothing about it is unsafe.
     F64x16([f64x8; 2], 8 lanes of f64);
-    bits(u64), sixteenths shifted by 48;
+    bits(u64), eighths shifted by 49;
 
     compensated_sums!(Baseline);
     permuted_in_memory!();

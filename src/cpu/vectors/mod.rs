@@ -69,18 +69,16 @@ pub trait Vector: Copy {
     /// The other where that is greater, otherwise self: of two that are equal, or where either is NaN, self.
     fn larger(self, other: Self) -> Self;
 
-    /// The power of two of the sixteenths that self counts in its lowest bits, from a table such as
+    /// The power of two of the eighths that self counts in its lowest bits, from a table such as
     /// [`POWERS`](Real::POWERS), if it is a normal number; from anything else it makes some number.
-    fn power_of_two(self, table: &[Self::Number; 16]) -> Self;
-
-    /// 0 where x is less than the bound, otherwise self.
-    fn zero_where_less(self, x: Self, bound: Self) -> Self;
+    fn power_of_two(self, table: &[Self::Number; 8]) -> Self;
 
     /// 0 where x and y are equal, otherwise self.
     fn zero_where_equal(self, x: Self, y: Self) -> Self;
 
-    /// 1 where self and the other are equal, otherwise 0.
-    fn one_where_equal(self, other: Self) -> Self;
+    /// One more than self where x and y are equal, otherwise self, for counts that begin at
+    /// [`NONE_COUNTED`](Real::NONE_COUNTED).
+    fn counted_where_equal(self, x: Self, y: Self) -> Self;
 
     /// Self in the lanes whose bit is set, the other in those whose is not.
     fn kept_in(self, lanes: u16, other: Self) -> Self;
@@ -232,10 +230,9 @@ mod tests {
                     x.minus(y),
                     x.times(y),
                     x.over(y),
-                    half.zero_where_less(x, y),
                     x.larger(y),
                     half.zero_where_equal(x, y),
-                    x.one_where_equal(y),
+                    x.constant(f32::NONE_COUNTED).counted_where_equal(x, y),
                     x.kept_in(0b1010_0000_1111_0101, y),
                     x.permuted(&places),
                     x.constant(3.5),
@@ -250,7 +247,7 @@ mod tests {
                 bits.extend([u64::from(x.lanes_at_least(y)), u64::from(y.lanes_of_nan())]);
                 let exponents = std::array::from_fn(|lane| -7.8125 * lane as f32);
                 let exponents = M::F32::load(machine, &exponents);
-                let round = x.constant(f32::ROUND_TO_SIXTEENTHS);
+                let round = x.constant(f32::ROUND_TO_EIGHTHS);
                 let mut powers = [0.0; LANES];
                 exponents.plus(round).power_of_two(&f32::POWERS).store(&mut powers);
                 bits.extend(powers.map(|power| u64::from(power.to_bits())));

@@ -15,9 +15,8 @@ macro_rules! vector_of_registers {
         over($over_a:ident, $over_b:ident) => $over:expr;
         times_plus($fused_a:ident, $fused_b:ident, $fused_c:ident) => $fused:expr;
         greater_or_second($greater_a:ident, $greater_b:ident) => $greater:expr;
-        zero_where_less($less_a:ident, $less_x:ident, $less_y:ident) => $less:expr;
         zero_where_equal($equal_a:ident, $equal_x:ident, $equal_y:ident) => $equal:expr;
-        one_where_equal($one_x:ident, $one_y:ident) => $one:expr;
+        counted_where_equal($counted_a:ident, $counted_x:ident, $counted_y:ident) => $counted:expr;
         kept_in($kept_a:ident, $kept_lanes:ident, $kept_b:ident) => $kept:expr;
         lanes_at_least($bound_a:ident, $bound_b:ident) => $bound:expr;
         lanes_of_nan($nan:ident) => $nans:expr;
@@ -66,17 +65,7 @@ macro_rules! vector_of_registers {
             }
 
             #[inline(always)]
-            fn zero_where_less(mut self, x: Self, bound: Self) -> Self {
-                for register in 0..$registers {
-                    let ($less_a, $less_x, $less_y) = (self.0[register], x.0[register], bound.0[register]);
-                    // SAFETY: as the type says.
-                    self.0[register] = unsafe { $less };
-                }
-                self
-            }
-
-            #[inline(always)]
-            fn power_of_two(mut self, $table: &[$number; 16]) -> Self {
+            fn power_of_two(mut self, $table: &[$number; 8]) -> Self {
                 for register in 0..$registers {
                     let $rounded = self.0[register];
                     // SAFETY: as the type says.
@@ -128,11 +117,11 @@ macro_rules! vector_of_registers {
             }
 
             #[inline(always)]
-            fn one_where_equal(mut self, other: Self) -> Self {
+            fn counted_where_equal(mut self, x: Self, y: Self) -> Self {
                 for register in 0..$registers {
-                    let ($one_x, $one_y) = (self.0[register], other.0[register]);
+                    let ($counted_a, $counted_x, $counted_y) = (self.0[register], x.0[register], y.0[register]);
                     // SAFETY: as the type says.
-                    self.0[register] = unsafe { $one };
+                    self.0[register] = unsafe { $counted };
                 }
                 self
             }
