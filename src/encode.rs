@@ -44,6 +44,8 @@ struct Step {
     pipeline: wgpu::ComputePipeline,
     bindings: wgpu::BindGroup,
     grid: [u32; 2],
+    /// What it takes, as [`Capabilities::dispatch_elements`] counts.
+    elements: u64,
 }
 
 /// The buffer ranges of a job.
@@ -197,6 +199,9 @@ impl Prepared {
     }
 
     /// Records the operation as one compute pass.
+    ///
+    /// What is submitted is the caller's to decide. Where a watchdog ends what keeps a display waiting, work of more than
+    /// [`Capabilities::dispatch_elements`] elements is better prepared for some of the rows at a time.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         let descriptor =
             wgpu::ComputePassDescriptor { label: Some(self.plan.job.op.name()), timestamp_writes: None };
@@ -206,12 +211,52 @@ impl Prepared {
     /// Records the operation into a pass of the caller's. The pass's pipeline and its bind group 0 are
     /// other ones afterwards.
     pub fn record_in_pass(&self, pass: &mut wgpu::ComputePass<'_>) {
-        for step in &self.steps {
-            pass.set_pipeline(&step.pipeline);
-            pass.set_bind_group(0, &step.bindings, &[]);
-            pass.dispatch_workgroups(step.grid[0], step.grid[1], 1);
+        self.steps.iter().for_each(|step| step.record(pass));
+    }
+
+    /// Records the operation behind what `encoder` holds. Where it is more than a device of this class gets through
+    /// in time for watchdogs, which look at what is submitted rather than at dispatches, all but the last part is
+    /// submitted at once; the last is left to the caller, in the encoder that comes back.
+    pub(crate) fn record_in_time(
+        &self,
+        gpu: &Gpu,
+        mut encoder: wgpu::CommandEncoder,
+    ) -> wgpu::CommandEncoder {
+        let in_time = gpu.capabilities().dispatch_elements;
+        let mut rest = &self.steps[..];
+        loop {
+            let (part, later) = rest.split_at(steps_in_time(rest, in_time));
+            let descriptor =
+                wgpu::ComputePassDescriptor { label: Some(self.plan.job.op.name()), timestamp_writes: None };
+            let mut pass = encoder.begin_compute_pass(&descriptor);
+            part.iter().for_each(|step| step.record(&mut pass));
+            drop(pass);
+            if later.is_empty() {
+                return encoder;
+            }
+            gpu.queue().submit([encoder.finish()]);
+            encoder = gpu.device().create_command_encoder(&Default::default());
+            rest = later;
         }
     }
+}
+
+impl Step {
+    fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bindings, &[]);
+        pass.dispatch_workgroups(self.grid[0], self.grid[1], 1);
+    }
+}
+
+/// How many of the first steps take no more than `in_time` elements together; one, if there is any, in any case.
+fn steps_in_time(steps: &[Step], in_time: u64) -> usize {
+    let mut taken = 0u64;
+    let fits = |step: &&Step| {
+        taken = taken.saturating_add(step.elements);
+        taken <= in_time
+    };
+    steps.iter().take_while(fits).count().max(1).min(steps.len())
 }
 
 impl Gpu {
@@ -379,7 +424,8 @@ impl Gpu {
                 let storage = storage_bindings(shader).into_iter().map(|place| (place, buffer_at(place)));
                 let buffers = std::iter::once((binding::PARAMETERS, parameters)).chain(storage).collect();
                 let bindings = bind_group(device, plan.job.op.name(), pipeline, buffers);
-                Ok(Step { pipeline: pipeline.pipeline.clone(), bindings, grid: dispatch.grid })
+                let pipeline = pipeline.pipeline.clone();
+                Ok(Step { pipeline, bindings, grid: dispatch.grid, elements: dispatch.elements })
             })
             .collect()
     }
@@ -418,7 +464,8 @@ impl Gpu {
         let parameters = (binding::PARAMETERS, uniforms.as_entire_buffer_binding());
         let buffers = std::iter::once(parameters).chain(storage).collect();
         let bindings = bind_group(device, entry.name, &pipeline, buffers);
-        Ok(Step { pipeline: pipeline.pipeline.clone(), bindings, grid: [1, 1] })
+        let elements = job.rows.count();
+        Ok(Step { pipeline: pipeline.pipeline.clone(), bindings, grid: [1, 1], elements })
     }
 
     pub(crate) fn shader(&self, job: &Job, stage: &Stage, in_place: bool) -> Shader {

@@ -18,11 +18,12 @@ use crate::{
 
 /// A C-ordered array in device memory, of f32 unless it was made otherwise.
 ///
-/// Operations on it are submitted at once and awaited by nobody: only reading waits.
+/// Operations on it are submitted at once and awaited by nobody: only reading waits. One that keeps a device of its class
+/// busy for more than some tenth of a second is submitted in parts of no more, so that a desktop's watchdog leaves it alone.
 ///
 /// A tensor that is dropped leaves its buffer to the next one of its size ([`Gpu::keep_at_most`]), unless it has
 /// been shown to anybody ([`Tensor::buffer`]). What was prepared for an operation is kept as well, for the last 64
-/// of them, so that asking the same of the same tensors again costs one submission and allocates nothing. (Masks,
+/// of them, so that asking the same of the same tensors again costs the submission and allocates nothing. (Masks,
 /// lengths, and temperatures of each row are the exception: they are uploaded each time.)
 ///
 /// ```no_run
@@ -433,8 +434,8 @@ impl Tensor {
 
     fn submit(&self, prepared: &crate::Prepared) -> Result<()> {
         self.gpu.guarded_briefly(|| {
-            let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-            prepared.record(&mut encoder);
+            let encoder = self.gpu.device().create_command_encoder(&Default::default());
+            let encoder = prepared.record_in_time(&self.gpu, encoder);
             self.gpu.queue().submit([encoder.finish()]);
             Ok(())
         })

@@ -763,7 +763,7 @@ impl Workspace {
             if gpu.capabilities().maps_buffers {
                 let inputs = self.inputs.iter().zip(part.input_bytes).filter(|(_, bytes)| *bytes > 0);
                 inputs.filter_map(|(buffer, _)| buffer.as_ref()).for_each(wgpu::Buffer::unmap);
-                prepared.record(&mut encoder);
+                encoder = prepared.record_in_time(gpu, encoder);
                 return Ok(gpu.queue().submit([encoder.finish()]));
             }
             let (Some(upload), Some(download)) = (&self.upload, &self.download) else {
@@ -774,7 +774,7 @@ impl Workspace {
             for ((input, bytes), start) in sections.filter(|((_, bytes), _)| *bytes > 0) {
                 encoder.copy_buffer_to_buffer(upload, start, input.as_ref().ok_or_else(missing)?, 0, bytes);
             }
-            prepared.record(&mut encoder);
+            encoder = prepared.record_in_time(gpu, encoder);
             for (output, bytes, start) in self.outputs(part).into_iter().filter(|(_, bytes, _)| *bytes > 0) {
                 encoder.copy_buffer_to_buffer(
                     output.as_ref().ok_or_else(missing)?,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::device::{gpu, own_device};
 use common::fault_layer;
-use wgpu_softmax::{Cpu, CrossEntropy, Device, Dtype, Error, Gpu, Op, Options, Request, wgpu};
+use wgpu_softmax::{Cpu, CrossEntropy, Device, Dtype, Error, Gpu, Kernel, Op, Options, Request, wgpu};
 
 /// The layer, in a process that has been loaded with it.
 struct Faults {
@@ -74,6 +74,16 @@ impl Faults {
     fn met(&self) -> u32 {
         // SAFETY: `fault_met` has this signature.
         unsafe { self.layer.get::<unsafe extern "C" fn() -> u32>(b"fault_met").unwrap()() }
+    }
+
+    /// How many submissions the driver gets during `work`, none of which fails.
+    fn submissions(&self, work: impl FnOnce()) -> u32 {
+        self.arm("submit", ALL, 1, "lost");
+        work();
+        // SAFETY: `fault_calls` has this signature.
+        let calls = unsafe { self.layer.get::<unsafe extern "C" fn() -> u32>(b"fault_calls").unwrap()() };
+        self.disarm();
+        calls
     }
 }
 
@@ -336,6 +346,68 @@ fn a_borrowed_device_survives_and_keeps_its_handlers() {
             assert!(call(&gpu, &logits).is_err_and(|error| is_lost(&error)));
         }
         assert_eq!(told.load(Ordering::Relaxed), 101);
+    });
+}
+
+/// Long work comes to the driver in parts of what a device gets through in time for watchdogs, and short work in one.
+#[test]
+fn long_work_is_several_submissions() {
+    provoke("long_work_is_several_submissions", |faults| {
+        let whole = fresh().unwrap();
+        let of_elements = |elements| {
+            let mut capabilities = whole.capabilities().clone();
+            capabilities.dispatch_elements = elements;
+            whole.planning_with(capabilities)
+        };
+        let in_two = Options::default().kernel(Kernel::SplitRow);
+        // Rows or columns of which a part holds some, rows that are cut themselves, and rows whose statistics and results
+        // are dispatches of their own.
+        let cases = [
+            ([100, 1000], 1, Options::default(), 3000, 34),
+            ([10, 900], 0, Options::default(), 1000, 9),
+            ([2, 20_001], 1, in_two, 80_004, 1),
+            ([2, 20_001], 1, in_two, 40_002, 2),
+            ([2, 20_001], 1, in_two, 20_001, 4),
+        ];
+        for (shape, axis, options, in_time, expected) in cases {
+            let logits: Vec<f32> = logits().into_iter().cycle().take(shape[0] * shape[1]).collect();
+            let compute = |gpu: &Gpu, op, expected: u32| {
+                let tensor = gpu.upload(&logits, &shape).unwrap();
+                // The first call prepares, and the second finds it again.
+                let result = tensor.compute(op, axis, &options).unwrap();
+                let again = || tensor.compute_into(op, axis, &options, &result).unwrap();
+                assert_eq!(faults.submissions(again), expected, "{op} of {shape:?}, {in_time}");
+                let of_tensor = result.read_blocking().unwrap();
+                let in_one_call = gpu.compute_blocking(op, &logits, &shape, axis, &options).unwrap();
+                assert!(in_one_call == of_tensor, "{op} of {shape:?}, {in_time}");
+                of_tensor
+            };
+            let short = of_elements(in_time);
+            for op in [Op::Softmax, Op::LogSoftmax] {
+                assert!(
+                    compute(&short, op, expected) == compute(&whole, op, 1),
+                    "{op} of {shape:?}, {in_time}"
+                );
+            }
+            let in_place = |gpu: &Gpu, expected: u32| {
+                let tensor = gpu.upload(&logits, &shape).unwrap();
+                let tensor = tensor.compute_in_place(Op::LogSoftmax, axis, &options).unwrap();
+                let mut again = None;
+                let compute =
+                    || again = Some(tensor.compute_in_place(Op::LogSoftmax, axis, &options).unwrap());
+                assert_eq!(faults.submissions(compute), expected, "{shape:?} in place, {in_time}");
+                again.unwrap().read_blocking().unwrap()
+            };
+            assert!(in_place(&short, expected) == in_place(&whole, 1), "{shape:?} in place, {in_time}");
+            // Windows of one call are cut in the same way.
+            let mut result = vec![0.0; logits.len()];
+            let one_call = || {
+                short
+                    .compute_into_blocking(Op::Softmax, &logits, &shape, axis, &options, &mut result)
+                    .unwrap()
+            };
+            assert!(faults.submissions(one_call) >= expected, "{shape:?} in one call, {in_time}");
+        }
     });
 }
 

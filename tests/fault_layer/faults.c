@@ -80,6 +80,9 @@ EXPORT void fault_arm(const char *kind, unsigned nth, unsigned times, const char
 /* How many calls have failed since `fault_arm`. */
 EXPORT unsigned fault_met(void) { return met; }
 
+/* How many calls of the kind there have been since then, failed or not. */
+EXPORT unsigned fault_calls(void) { return calls; }
+
 static int fails(enum Kind kind) {
     if (armed != (int)kind) return 0;
     unsigned call = ++calls;
