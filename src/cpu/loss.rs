@@ -264,6 +264,15 @@ impl Measured {
         (self.maximum - x.widen()) + self.log_sum
     }
 
+    /// −Σ p·log p, in which 0·∞ is 0, given the sum of all distances of a regular row.
+    pub(super) fn entropy<T: Real>(&self, loss: &ArrangedLoss<'_>, distances: &LaneSums<T>) -> f64 {
+        match self.kind {
+            Kind::Undefined => f64::NAN,
+            Kind::Empty => of_empty(loss, 0.0),
+            Kind::Regular => self.log_sum + distances.join().value() / self.sum,
+        }
+    }
+
     pub(super) fn log_sum_exp(&self) -> f64 {
         if self.kind == Kind::Regular { self.maximum + self.log_sum } else { self.maximum }
     }
@@ -528,15 +537,13 @@ impl Task<'_> {
         }
     }
 
-    /// −Σ p·log p, in which 0·∞ is 0.
     fn entropy<T: Real>(&self, row: &Row<'_, T>) -> f64 {
-        match row.measured.kind {
-            Kind::Undefined => f64::NAN,
-            Kind::Empty => of_empty(self.loss, 0.0),
-            Kind::Regular => {
-                row.measured.log_sum + self.layout.instructions.run(SumOfDistances { row }) / row.measured.sum
-            }
+        let Row { logits, measured, .. } = *row;
+        let mut sums = LaneSums::new();
+        if measured.kind == Kind::Regular {
+            self.layout.instructions.run(AddDistances { logits, measured, lane: 0, sums: &mut sums });
         }
+        measured.entropy(self.loss, &sums)
     }
 
     /// Turns a row's logits into the gradient by them.
@@ -620,31 +627,40 @@ impl<T: Real> instruction_set::Task for AddLosses<'_, T> {
     }
 }
 
-/// Σ exp(z − maximum)·(maximum − z) over a row.
-struct SumOfDistances<'a, T> {
-    row: &'a Row<'a, T>,
+/// Adds exp(z − maximum)·(maximum − z) of a regular row or a part of it, of which the first belongs to a lane.
+pub(super) struct AddDistances<'a, T> {
+    pub(super) logits: &'a [T],
+    pub(super) measured: Measured,
+    pub(super) lane: usize,
+    pub(super) sums: &'a mut LaneSums<T>,
 }
 
-impl<T: Real> instruction_set::Task for SumOfDistances<'_, T> {
-    type Output = f64;
+impl<T: Real> instruction_set::Task for AddDistances<'_, T> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<M: Machine>(self, machine: M) -> f64 {
-        let Row { logits, measured: Measured { maximum, .. }, .. } = *self.row;
+    fn run<M: Machine>(self, machine: M) {
+        let AddDistances { logits, measured: Measured { maximum, .. }, lane, sums: total } = self;
         let anchors = Anchors::new(T::Vector::splat(machine, T::narrow(maximum)));
-        let mut sums = LaneSums::<T>::new();
-        for first in (0..logits.len()).step_by(LANES) {
-            let chunk: T::Vector<M> = chunk_of(machine, &logits[first..], logits.len() - first);
-            let (mut logits, mut terms) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-            chunk.store(&mut logits);
+        // By themselves, so that they stay in registers.
+        let mut sums = total.clone();
+        // What of the first sixteen classes of a row is here, then whole sixteens.
+        let begun = if lane == 0 { 0 } else { (LANES - lane).min(logits.len()) };
+        let (begun, rest) = logits.split_at(begun);
+        let sixteens = rest.chunks(LANES).map(|chunk| (0, chunk));
+        for (lane, logits) in std::iter::once((lane, begun)).chain(sixteens) {
+            let chunk: T::Vector<M> = chunk_of(machine, logits, logits.len());
+            let (mut filled, mut terms) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+            chunk.store(&mut filled);
             anchors.exponentials(chunk).store(&mut terms);
-            for lane in 0..LANES {
-                let product = terms[lane].widen() * (maximum - logits[lane].widen());
+            // What fills a chunk up is −∞, and adds nothing.
+            for index in 0..LANES {
+                let product = terms[index].widen() * (maximum - filled[index].widen());
                 // Where a term has vanished, the distance may be infinite.
-                sums.add(lane, if terms[lane] == T::ZERO { 0.0 } else { product });
+                sums.add((lane + index) % LANES, if terms[index] == T::ZERO { 0.0 } else { product });
             }
         }
-        sums.join().value()
+        *total = sums;
     }
 }
 

@@ -1,7 +1,8 @@
 //! Cross-entropy of a row that is never in memory as a whole, to the bits that `loss.rs` has for it.
 //!
-//! Its statistics and its label's logit come from the first reading. Where classes beside the label have targets, another
-//! one adds up what these cost, in the order of the whole row: a lane is one sum, whatever the pieces.
+//! Its statistics, its label's logit and its most probable class come from the first reading. Where classes beside the
+//! label have targets, or the entropy is wanted, another one adds up what these cost, and the distances of the logits from
+//! their maximum, in the order of the whole row: a lane is one sum, whatever the pieces.
 
 use std::mem;
 use std::ops::Range;
@@ -13,7 +14,7 @@ use crate::{CrossEntropy, Element, Error, Losses, Op, Result, Targets};
 use super::blocks::{Kind, Participation, reused, store_all};
 use super::instruction_set::InstructionSet;
 use super::lanes::{LANES, LaneSums};
-use super::loss::{AddLosses, AddTargets, Formula, Gradient, Measured, of_empty};
+use super::loss::{AddDistances, AddLosses, AddTargets, Formula, Gradient, Measured, of_empty};
 use super::piece::{FittedPiece, PartMemory, Piece};
 use super::real::Real;
 use super::row::LOGITS_PER_PIECE;
@@ -23,8 +24,9 @@ use super::threads;
 /// Cross-entropy of a row that is longer than memory, or comes bit by bit, with its gradient.
 ///
 /// Pieces are those of a [`RowInPieces`](crate::RowInPieces), with target probabilities for an operand, and with class
-/// weights; they are measured twice where there are target probabilities or label smoothing, otherwise once. Loss and
-/// gradient have the bits that [`Cpu`](crate::Cpu) has for the whole row, wherever it was cut.
+/// weights; they are measured twice where there are target probabilities or label smoothing, or the entropy is wanted,
+/// otherwise once. Loss, gradient and what else is wanted have the bits that [`Cpu`](crate::Cpu) has for the whole row,
+/// wherever it was cut.
 ///
 /// ```
 /// use wgpu_softmax::{CrossEntropy, LossInPieces, Piece};
@@ -49,10 +51,13 @@ pub struct LossInPieces<'a, T> {
     /// The row as its log-softmax wants it; in the second reading, one that counts its logits.
     row: RowInPieces<T>,
     of_label: Option<OfLabel<T>>,
+    likeliest: Likeliest<T>,
     /// What the first reading has come to, and of how many classes.
     measured: Option<(Measured, usize)>,
     targets: LaneSums<f64>,
     costs: LaneSums<T>,
+    /// Σ exp(z − maximum)·(maximum − z), where the entropy is wanted.
+    distances: LaneSums<T>,
     /// Whether any target is more than 0.
     has_targets: bool,
 }
@@ -85,6 +90,65 @@ struct OfRow {
     loss: f64,
     log_sum_exp: f64,
     label_log_probability: f64,
+    entropy: f64,
+}
+
+/// The most probable class of a row, as far as it has been seen.
+#[derive(Debug, Clone, Copy)]
+struct Likeliest<T> {
+    /// The first class that takes part.
+    first: Option<usize>,
+    /// The first NaN, or the first of the greatest logits above −∞, and its class.
+    greatest: Option<(T, usize)>,
+}
+
+impl<T: Real> Likeliest<T> {
+    const OF_NONE: Self = Likeliest { first: None, greatest: None };
+
+    /// Of a part of a row, which starts at class `first`.
+    fn of(logits: &[T], participation: Participation<'_>, first: usize) -> Self {
+        let taking_part = (0..logits.len()).find(|&class| participation.takes_part(class));
+        let (mut greatest, mut place) = (T::NEG_INFINITY, None);
+        let is_nan = |x: T| x.widen().is_nan();
+        // Few chunks hold anything greater than all before them, and most are passed over as a whole.
+        for (number, chunk) in logits.chunks(LANES).enumerate() {
+            if !chunk.iter().fold(false, |found, &x| found | (x > greatest) | is_nan(x)) {
+                continue;
+            }
+            for (index, &x) in chunk.iter().enumerate() {
+                if x > greatest || is_nan(x) {
+                    (greatest, place) = (x, Some(number * LANES + index));
+                }
+                if is_nan(x) {
+                    break;
+                }
+            }
+            if is_nan(greatest) {
+                break;
+            }
+        }
+        Likeliest {
+            first: taking_part.map(|class| first + class),
+            greatest: place.map(|class| (greatest, first + class)),
+        }
+    }
+
+    /// Of these classes and those that follow.
+    fn join(self, next: Self) -> Self {
+        let greatest = match (self.greatest, next.greatest) {
+            (Some((x, _)), Some((y, _))) if !x.widen().is_nan() && (y > x || y.widen().is_nan()) => {
+                next.greatest
+            }
+            (Some(_), _) => self.greatest,
+            (None, _) => next.greatest,
+        };
+        Likeliest { first: self.first.or(next.first), greatest }
+    }
+
+    /// 0 where no class takes part.
+    fn class(&self) -> u64 {
+        self.greatest.map(|(_, class)| class).or(self.first).unwrap_or(0) as u64
+    }
 }
 
 impl<'a, T: Real> LossInPieces<'a, T> {
@@ -95,15 +159,11 @@ impl<'a, T: Real> LossInPieces<'a, T> {
     ///
     /// # Errors
     /// Those of [`Cpu::cross_entropy`](crate::Cpu::cross_entropy); [`Error::LengthMismatch`] for another number of rows, or
-    /// for logits; [`Error::OperandUnused`] where the entropy or the most probable class is wanted.
+    /// for logits.
     pub fn new(of_row: &CrossEntropy<'a>) -> Result<Self> {
         let loss = of_row.fitted()?;
         check_length("the rows of a loss in pieces", 1, loss.arrangement.rows.count())?;
         check_length("the logits of a row that comes in pieces", 0, loss.arrangement.rows.classes())?;
-        if loss.wanted.entropy || loss.wanted.argmax {
-            let given = "the entropy or the most probable class of a row in pieces";
-            return Err(Error::OperandUnused { op: Op::CrossEntropy, given });
-        }
         let (mut label, mut is_ignored) = (None, false);
         if let Targets::Labels(labels) = &loss.targets {
             match loss.counted(labels.of(0)) {
@@ -122,9 +182,11 @@ impl<'a, T: Real> LossInPieces<'a, T> {
             is_ignored,
             row,
             of_label: None,
+            likeliest: Likeliest::OF_NONE,
             measured: None,
             targets: LaneSums::new(),
             costs: LaneSums::new(),
+            distances: LaneSums::new(),
             has_targets: false,
         })
     }
@@ -138,10 +200,13 @@ impl<'a, T: Real> LossInPieces<'a, T> {
         let piece = piece.into().fitted_for_loss(&self.loss, first)?;
         if let Some((measured, classes)) = self.measured {
             self.row.skip(&piece);
-            self.add_targets(&piece, first, measured, classes);
+            self.add_again(&piece, first, measured, classes);
             return Ok(());
         }
         self.row.take(&piece);
+        if self.loss.wanted.argmax {
+            self.likeliest = self.likeliest.join(likeliest_of_piece(self.instructions, &piece, first));
+        }
         let place =
             self.label.and_then(|label| label.checked_sub(first)).filter(|&place| place < piece.len());
         if let Some(place) = place {
@@ -179,7 +244,8 @@ impl<'a, T: Real> LossInPieces<'a, T> {
         }
         let measured = Measured::new::<T>(row.statistics());
         self.measured = Some((measured, classes));
-        if self.has_other_targets() && measured.kind != Kind::Undefined {
+        let adds_targets = self.has_other_targets() && measured.kind != Kind::Undefined;
+        if adds_targets || self.adds_distances(measured) {
             read(&mut self)?;
             check_length("the second reading of a row", classes as u64, self.row.seen() as u64)?;
         }
@@ -189,6 +255,7 @@ impl<'a, T: Real> LossInPieces<'a, T> {
             loss: self.loss_of_row(measured),
             log_sum_exp: measured.log_sum_exp(),
             label_log_probability: self.of_label.map_or(0.0, |label| self.log_probability(measured, label)),
+            entropy: measured.entropy(&self.loss, &self.distances),
         };
         let weight = self.of_label.map_or(1.0, |label| label.weight);
         self.loss.is_of_row(!self.is_ignored, weight);
@@ -220,6 +287,11 @@ impl<'a, T: Real> LossInPieces<'a, T> {
             Kind::Undefined => f64::NAN,
             Kind::Regular => 0.0 - measured.nll(label.logit),
         }
+    }
+
+    /// Whether the row's logits have distances that are wanted.
+    fn adds_distances(&self, measured: Measured) -> bool {
+        self.loss.wanted.entropy && measured.kind == Kind::Regular
     }
 
     /// Whether classes beside the label have targets.
@@ -254,8 +326,10 @@ impl<'a, T: Real> LossInPieces<'a, T> {
         q
     }
 
-    fn add_targets(&mut self, piece: &FittedPiece<'_>, first: usize, measured: Measured, classes: usize) {
+    /// Adds what is known only once the maximum is.
+    fn add_again(&mut self, piece: &FittedPiece<'_>, first: usize, measured: Measured, classes: usize) {
         let instructions = self.instructions;
+        let adds_distances = self.adds_distances(measured);
         let (mut memory, mut of_targets) = (PartMemory::default(), Vec::new());
         for start in (0..piece.len()).step_by(LOGITS_PER_PIECE) {
             let range = start..piece.len().min(start + LOGITS_PER_PIECE);
@@ -268,8 +342,28 @@ impl<'a, T: Real> LossInPieces<'a, T> {
                 let logits = row.logits;
                 instructions.run(AddLosses { logits, measured, q, lane, sums: &mut self.costs });
             }
+            if adds_distances {
+                let (logits, sums) = (row.logits, &mut self.distances);
+                instructions.run(AddDistances { logits, measured, lane, sums });
+            }
         }
     }
+}
+
+/// The most probable class of a piece, the first of whose classes is `first`.
+fn likeliest_of_piece<T: Real>(
+    instructions: InstructionSet,
+    piece: &FittedPiece<'_>,
+    first: usize,
+) -> Likeliest<T> {
+    let parts = piece.len().div_ceil(LOGITS_PER_PIECE);
+    let of_parts = threads::map_with(parts, |memory: &mut PartMemory<T>, task| {
+        let start = task * LOGITS_PER_PIECE;
+        let range = start..piece.len().min(start + LOGITS_PER_PIECE);
+        let row = piece.part(instructions, range, memory);
+        Likeliest::of(row.logits, row.participation, first + start)
+    });
+    of_parts.into_iter().fold(Likeliest::OF_NONE, Likeliest::join)
 }
 
 /// What one part leaves to the next to use.
@@ -283,7 +377,8 @@ struct Memory<T> {
 impl<T: Real> MeasuredLoss<'_, T> {
     /// The loss, and of what else is wanted all but the gradient.
     pub fn losses<R: Element>(&self) -> Losses<R> {
-        let (loss, OfRow { loss: value, log_sum_exp, label_log_probability }) = (&self.of.loss, self.of_row);
+        let OfRow { loss: value, log_sum_exp, label_log_probability, entropy } = self.of_row;
+        let loss = &self.of.loss;
         let z_loss = loss.has_z_loss().then(|| loss.z_loss_of(0, log_sum_exp));
         let before = loss.before();
         let sums = if loss.is_reduced() { before.plus(value, z_loss) } else { before };
@@ -295,8 +390,8 @@ impl<T: Real> MeasuredLoss<'_, T> {
             gradient: None,
             label_log_probabilities: of_row(loss.wanted.label_log_probabilities, label_log_probability),
             log_sum_exp: of_row(loss.wanted.log_sum_exp, log_sum_exp),
-            entropy: None,
-            argmax: None,
+            entropy: of_row(loss.wanted.entropy, entropy),
+            argmax: loss.wanted.argmax.then(|| vec![self.of.likeliest.class()]),
         };
         losses.counted = loss.conclude(sums, &mut losses.memory()).counted;
         losses
@@ -390,14 +485,23 @@ mod tests {
         z_loss: f64,
         reduction: Reduction,
         mask: Option<Vec<bool>>,
+        length: Option<[u64; 1]>,
+        causal: Option<(i64, u64)>,
         temperature: Option<f64>,
+        /// Whether entropy and most probable class are wanted.
+        distribution: bool,
         options: Options,
+    }
+
+    /// The classes of a row in pieces of so many.
+    fn pieces_of(classes: usize, length: usize) -> Vec<Range<usize>> {
+        (0..classes).step_by(length).map(|first| first..classes.min(first + length)).collect()
     }
 
     /// What comes of it.
     #[derive(Debug)]
     struct Answer {
-        /// Loss, its sums, log-sum-exp and the label's log-probability, as bits.
+        /// Loss, its sums, log-sum-exp, the label's log-probability, entropy and most probable class, as bits.
         values: Vec<u64>,
         gradient: Vec<u64>,
         log_probabilities: Vec<u64>,
@@ -413,15 +517,24 @@ mod tests {
             if let Some(temperature) = self.temperature {
                 adjustment = adjustment.temperature(temperature);
             }
-            match &self.mask {
-                Some(mask) => adjustment.mask(&mask[classes], shape),
+            if let Some(mask) = &self.mask {
+                adjustment = adjustment.mask(&mask[classes], shape);
+            }
+            if let Some((offset, window)) = self.causal {
+                adjustment = adjustment.sliding_window(offset, window);
+            }
+            match &self.length {
+                Some(length) => adjustment.lengths(length),
                 None => adjustment,
             }
         }
 
         fn settled<'a>(&'a self, loss: CrossEntropy<'a>) -> CrossEntropy<'a> {
             let loss = loss.label_smoothing(self.smoothing).z_loss(self.z_loss).reduction(self.reduction);
-            let loss = loss.options(self.options).with_log_sum_exp();
+            let mut loss = loss.options(self.options).with_log_sum_exp();
+            if self.distribution {
+                loss = loss.with_entropy().with_argmax();
+            }
             match self.label {
                 Some(_) => loss.ignore_index(-100).with_label_log_probabilities(),
                 None => loss,
@@ -429,10 +542,11 @@ mod tests {
         }
 
         fn values<R: Element>(losses: &Losses<R>) -> Vec<u64> {
-            let more =
-                [Some(&losses.losses), losses.log_sum_exp.as_ref(), losses.label_log_probabilities.as_ref()];
-            let more = more.into_iter().flatten().flatten().map(|x| x.widen().to_bits());
-            more.chain(losses.sums.to_bits()).chain([losses.counted]).collect()
+            let Losses { losses: of_row, log_sum_exp, label_log_probabilities, entropy, .. } = losses;
+            let more = [log_sum_exp, label_log_probabilities, entropy].into_iter().flatten();
+            let more = of_row.iter().chain(more.flatten()).map(|x| x.widen().to_bits());
+            let classes = losses.argmax.iter().flatten().copied();
+            more.chain(classes).chain(losses.sums.to_bits()).chain([losses.counted]).collect()
         }
 
         fn whole<R: Element>(&self, with_gradient: bool) -> Answer {
@@ -461,10 +575,15 @@ mod tests {
             }
         }
 
-        fn in_pieces<T: Real + Element, R: Element>(&self, lengths: [usize; 2], reads: &mut usize) -> Answer {
+        /// The same, measured in the first pieces and finished in the others.
+        fn in_pieces<T: Real + Element, R: Element>(
+            &self,
+            [measured, finished]: [&[Range<usize>]; 2],
+            reads: &mut usize,
+        ) -> Answer {
             let none: [f32; 0] = [];
-            let piece = |first: usize, length: usize| {
-                let range = first..self.logits.len().min(first + length);
+            let piece = |range: &Range<usize>| {
+                let range = range.clone();
                 let shape: &'static [usize; 1] = Box::leak(Box::new([range.len()]));
                 let adjustment = self.adjustment(range.clone(), shape);
                 let plain = Piece::new(&self.logits[range.clone()]).adjustment(adjustment);
@@ -482,19 +601,16 @@ mod tests {
                 None => crate::Elements::from(&none).into(),
             };
             let loss = self.settled(CrossEntropy::new(&none, &[1, 0], 1, targets));
-            let classes = self.logits.len();
-            let [measured, finished] = lengths;
             let row = LossInPieces::<T>::new(&loss).unwrap().measured(|row| {
                 *reads += 1;
-                (0..classes).step_by(measured).try_for_each(|first| row.measure(piece(first, measured).1))
+                measured.iter().try_for_each(|range| row.measure(piece(range).1))
             });
-            let (row, mut gradient) = (row.unwrap(), vec![R::default(); classes]);
+            let (row, mut gradient) = (row.unwrap(), vec![R::default(); self.logits.len()]);
             let mut log_probabilities = gradient.clone();
-            for first in (0..classes).step_by(finished) {
-                let range = first..classes.min(first + finished);
-                let (plain, piece) = piece(first, finished);
-                row.gradient(first, piece, &mut gradient[range.clone()]).unwrap();
-                row.row().results(first, plain, &mut log_probabilities[range]).unwrap();
+            for range in finished {
+                let (plain, piece) = piece(range);
+                row.gradient(range.start, piece, &mut gradient[range.clone()]).unwrap();
+                row.row().results(range.start, plain, &mut log_probabilities[range.clone()]).unwrap();
             }
             Answer {
                 values: Self::values(&row.losses::<R>()),
@@ -505,16 +621,25 @@ mod tests {
 
         #[track_caller]
         fn is_the_same<T: Real + Element, R: Element>(&self, lengths: [usize; 2]) {
-            let mut reads = 0;
-            let result = self.in_pieces::<T, R>(lengths, &mut reads);
-            let plain = self.label.is_some() && self.smoothing == 0.0;
-            assert!(reads == 1 || reads == 2 && !plain);
-            for with_gradient in [true, false] {
-                let expected = self.whole::<R>(with_gradient);
-                let what = format!("{} {:?} {lengths:?}", self.logits.len(), self.label);
-                assert_eq!(result.values, expected.values, "{what}");
-                assert!(result.gradient == expected.gradient || !with_gradient, "gradient of {what}");
-                assert!(result.log_probabilities == expected.log_probabilities, "logarithms of {what}");
+            let [measured, finished] = lengths.map(|length| pieces_of(self.logits.len(), length));
+            self.is_the_same_in::<T, R>([&measured, &finished]);
+        }
+
+        #[track_caller]
+        fn is_the_same_in<T: Real + Element, R: Element>(&self, pieces: [&[Range<usize>]; 2]) {
+            for distribution in [true, false] {
+                let given = Given { distribution, ..self.clone() };
+                let mut reads = 0;
+                let result = given.in_pieces::<T, R>(pieces, &mut reads);
+                let once = self.label.is_some() && self.smoothing == 0.0 && !distribution;
+                assert!(reads == 1 || reads == 2 && !once);
+                for with_gradient in [true, false] {
+                    let expected = given.whole::<R>(with_gradient);
+                    let what = format!("{} {:?} {distribution} {pieces:?}", self.logits.len(), self.label);
+                    assert_eq!(result.values, expected.values, "{what}");
+                    assert!(result.gradient == expected.gradient || !with_gradient, "gradient of {what}");
+                    assert!(result.log_probabilities == expected.log_probabilities, "logarithms of {what}");
+                }
             }
         }
     }
@@ -591,6 +716,90 @@ mod tests {
         }
     }
 
+    /// Cuts that no length explains, pieces of nothing among them.
+    fn random_pieces(classes: usize, next: &mut impl FnMut() -> usize) -> Vec<Range<usize>> {
+        let count = next() % 12;
+        let mut cuts: Vec<usize> = (0..count).map(|_| next() % (classes + 1)).chain([0, classes]).collect();
+        cuts.sort_unstable();
+        cuts.windows(2).map(|ends| ends[0]..ends[1]).collect()
+    }
+
+    /// Rows with ties and special values all over, as far as masks and lengths let them be seen.
+    fn at_random_cuts<X: Element, T: Real + Element, R: Element>() {
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize
+        };
+        // What a row holds here and there beside a few numbers, many of them the same.
+        let special = [f64::NEG_INFINITY, f64::INFINITY, f64::NAN, -0.0, 2.5, 60_000.0];
+        for turn in 0..240 {
+            let classes = [1, 7, 100, 5000, 9001][turn % 5];
+            let mut row = given::<X>(classes);
+            let levels = [1, 2, 5, 1000][next() % 4];
+            let among = next() % (special.len() + 1);
+            let rarity = [3, 50, 5000][next() % 3];
+            for x in &mut row.logits {
+                let value = match special.get(among) {
+                    Some(&value) if next() % rarity == 0 => value,
+                    _ => (next() % levels) as f64 / 400.0,
+                };
+                *x = X::rounded(X::Computed::narrow(value));
+            }
+            let sparse = [1, 2, 30, 100_000][next() % 4];
+            row.mask = (next() % 2 == 0).then(|| (0..classes).map(|_| next() % sparse == 0).collect());
+            row.length = (next() % 3 == 0).then(|| [(next() % (classes + 1)) as u64]);
+            let reach = || (next() % (classes + 2)) as i64;
+            row.causal = (turn % 4 == 1).then(reach).map(|offset| (offset, 1 + classes as u64 / 2));
+            row.temperature = (next() % 3 == 0).then_some(0.7);
+            row.label = [None, Some([-100]), Some([(next() % classes) as i64])][next() % 3];
+            row.smoothing = [0.0, 0.1][next() % 2];
+            let fully_masked = [FullyMasked::Nan, FullyMasked::Zero][next() % 2];
+            row.options = Options::default().fully_masked(fully_masked);
+            let (measured, finished) = (random_pieces(classes, &mut next), random_pieces(classes, &mut next));
+            row.is_the_same_in::<T, R>([&measured, &finished]);
+        }
+    }
+
+    #[test]
+    fn ties_and_special_values_at_random_cuts() {
+        at_random_cuts::<f32, f32, f32>();
+        at_random_cuts::<f64, f64, f64>();
+        at_random_cuts::<f16, f32, f16>();
+        at_random_cuts::<bf16, f32, bf16>();
+        at_random_cuts::<f32, f64, f64>();
+    }
+
+    /// The first of equals, the first NaN, and what takes part where nothing else counts; from piece to piece.
+    #[test]
+    fn the_most_probable_class_is_the_first() {
+        let (nan, infinity) = (f32::NAN, f32::INFINITY);
+        let none: [f32; 0] = [];
+        let cases: [(&[f32], &[bool], u64); 9] = [
+            (&[1.0, 3.0, 3.0, 2.0, 3.0], &[true; 5], 1),
+            (&[1.0, 3.0, 3.0, 2.0, 3.0], &[true, false, true, true, true], 2),
+            (&[1.0, nan, infinity, nan, 0.0], &[true; 5], 1),
+            (&[1.0, nan, infinity, nan, 0.0], &[true, false, true, true, true], 3),
+            (&[1.0, nan, infinity, infinity, 0.0], &[true, false, true, true, true], 2),
+            (&[-0.0, 0.0, 0.0, -0.0, 0.0], &[true; 5], 0),
+            (&[-infinity; 5], &[false, false, true, true, true], 2),
+            (&[1.0; 5], &[false; 5], 0),
+            (&[-infinity, -infinity, -infinity, -3e38, -infinity], &[true; 5], 3),
+        ];
+        for (logits, mask, expected) in cases {
+            for length in 1..=5 {
+                let loss = CrossEntropy::new(&none, &[1, 0], 1, &[0i64]).with_argmax();
+                let row = LossInPieces::<f32>::new(&loss).unwrap().measured(|row| {
+                    logits.chunks(length).zip(mask.chunks(length)).try_for_each(|(logits, mask)| {
+                        let shape = [mask.len()];
+                        row.measure(Piece::new(logits).adjustment(Adjustment::default().mask(mask, &shape)))
+                    })
+                });
+                assert_eq!(row.unwrap().losses::<f32>().argmax, Some(vec![expected]), "{logits:?} {mask:?}");
+            }
+        }
+    }
+
     /// What holds them against each other sees another label, weight or target.
     #[test]
     fn wrong_answers_are_seen() {
@@ -600,7 +809,8 @@ mod tests {
             let mut wrong = row.clone();
             wrong.label = row.label.map(|[label]| [label + 1]);
             wrong.targets[8] += 0.5;
-            let result = wrong.in_pieces::<f32, f32>([999, 777], &mut 0);
+            let [measured, finished] = [999, 777].map(|length| pieces_of(5000, length));
+            let result = wrong.in_pieces::<f32, f32>([&measured, &finished], &mut 0);
             assert!(result.values != right.values && result.gradient != right.gradient, "{index}");
             assert_eq!(result.log_probabilities, right.log_probabilities);
         }
@@ -619,7 +829,6 @@ mod tests {
         assert!(row.clone().measure(Piece::new(&two).operand(&two)).is_err());
         assert!(row.clone().measure(Piece::new(&two).class_weights(&two[1..])).is_err());
         assert!(LossInPieces::<f32>::new(&of(&[-1i64])).is_err());
-        assert!(LossInPieces::<f32>::new(&of(&label).with_entropy()).is_err());
         assert!(LossInPieces::<f32>::new(&of(&label).label_smoothing(2.0)).is_err());
         assert!(LossInPieces::<f32>::new(&CrossEntropy::new(&two, &[1, 2], 1, &[1i64])).is_err());
         let rows = [0i64, 1];
