@@ -32,7 +32,7 @@ install() {
 step "tools"
 wanted=()
 command -v $linker >/dev/null || wanted+=(gcc-mingw-w64-x86-64-posix binutils-mingw-w64-x86-64)
-command -v debootstrap >/dev/null || [ -x "$root/usr/bin/wine" ] || wanted+=(debootstrap)
+command -v debootstrap >/dev/null || [ -x "$root/usr/bin/wine" ] || wanted+=(debootstrap debian-archive-keyring)
 command -v npm >/dev/null || wanted+=(npm)
 [ ${#wanted[@]} = 0 ] || install "${wanted[@]}"
 # Where there is no rustup, the standard library for Windows comes with the toolchain or not at all.
@@ -70,7 +70,8 @@ cargo test --release --locked --target $triple --package wgpu-softmax --no-run "
 cargo build --release --locked --package wgpu-softmax-cli
 
 step "what runs there"
-rm -rf "$stage"
+# An earlier run has left files of root's there.
+as_root rm -rf --one-file-system "$stage"
 mkdir -p "$stage/data"
 cp $release/wgpu-softmax.exe "$stage/"
 for name in "${tests[@]}"; do
