@@ -203,15 +203,20 @@ impl Prepared {
     /// What is submitted is the caller's to decide. Where a watchdog ends what keeps a display waiting, work of more than
     /// [`Capabilities::dispatch_elements`] elements is better prepared for some of the rows at a time.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
-        let descriptor =
-            wgpu::ComputePassDescriptor { label: Some(self.plan.job.op.name()), timestamp_writes: None };
-        self.record_in_pass(&mut encoder.begin_compute_pass(&descriptor));
+        self.record_steps(&self.steps, encoder);
     }
 
     /// Records the operation into a pass of the caller's. The pass's pipeline and its bind group 0 are
     /// other ones afterwards.
     pub fn record_in_pass(&self, pass: &mut wgpu::ComputePass<'_>) {
         self.steps.iter().for_each(|step| step.record(pass));
+    }
+
+    fn record_steps(&self, steps: &[Step], encoder: &mut wgpu::CommandEncoder) {
+        let descriptor =
+            wgpu::ComputePassDescriptor { label: Some(self.plan.job.op.name()), timestamp_writes: None };
+        let mut pass = encoder.begin_compute_pass(&descriptor);
+        steps.iter().for_each(|step| step.record(&mut pass));
     }
 
     /// Records the operation behind what `encoder` holds. Where it is more than a device of this class gets through
@@ -226,11 +231,7 @@ impl Prepared {
         let mut rest = &self.steps[..];
         loop {
             let (part, later) = rest.split_at(steps_in_time(rest, in_time));
-            let descriptor =
-                wgpu::ComputePassDescriptor { label: Some(self.plan.job.op.name()), timestamp_writes: None };
-            let mut pass = encoder.begin_compute_pass(&descriptor);
-            part.iter().for_each(|step| step.record(&mut pass));
-            drop(pass);
+            self.record_steps(part, &mut encoder);
             if later.is_empty() {
                 return encoder;
             }

@@ -125,7 +125,7 @@ impl<V: Vector, const KEPT: bool> BlockSums<V, KEPT> {
     /// How many logits were the anchor, lane by lane.
     #[inline(always)]
     pub(super) fn at_anchor(&self) -> V {
-        self.counted.minus(self.counted.constant(V::Number::NONE_COUNTED))
+        number_of(self.counted)
     }
 
     /// The sum of the terms, lane by lane.
@@ -178,23 +178,18 @@ impl<V: Vector, const KEPT: bool> Totals<V, KEPT> {
         self.counted = block.counted;
     }
 
-    /// How many logits were the anchor, lane by lane.
-    #[inline(always)]
-    fn at_anchor(&self) -> V {
-        self.counted.minus(self.counted.constant(V::Number::NONE_COUNTED))
-    }
-
     /// Joins another sixteen sums to these.
     #[inline(always)]
     pub(super) fn join(&mut self, other: &Self) {
-        self.counted = self.counted.plus(other.at_anchor());
+        self.counted = self.counted.plus(number_of(other.counted));
         V::join(&mut self.sums, &other.sums);
     }
 
     /// What the row has come to whose accumulators these are.
     #[inline(always)]
     pub(super) fn of_row(&self, maximum: V::Number) -> Statistics {
-        let at_anchor = if KEPT { V::Number::ZERO } else { self.at_anchor().across(LANES, Plus).first() };
+        let at_anchor =
+            if KEPT { V::Number::ZERO } else { number_of(self.counted).across(LANES, Plus).first() };
         statistics::<V::Number, KEPT>(maximum, at_anchor, V::join_lanes(&self.sums))
     }
 
@@ -202,11 +197,17 @@ impl<V: Vector, const KEPT: bool> Totals<V, KEPT> {
     #[inline(always)]
     pub(super) fn of_rows(&self, maxima: V) -> [Statistics; LANES] {
         let [high, low] = V::parts(&self.sums);
-        of_lanes(maxima, self.at_anchor(), |maximum, at_anchor, lane| {
+        of_lanes(maxima, number_of(self.counted), |maximum, at_anchor, lane| {
             let sum = CompensatedSum { high: high[lane], low: low[lane] };
             statistics::<V::Number, KEPT>(maximum, at_anchor, sum)
         })
     }
+}
+
+/// What was counted from [`NONE_COUNTED`](Real::NONE_COUNTED) on.
+#[inline(always)]
+fn number_of<V: Vector>(counted: V) -> V {
+    counted.minus(counted.constant(V::Number::NONE_COUNTED))
 }
 
 /// What a row of one block has come to.

@@ -303,7 +303,10 @@ fn logarithms<T: Real, M: Machine>(
         let subtrahends = measured.subtrahends(rows.len(), options);
         for row in rows {
             let [maximum, log_sum] = subtrahends.each_ref().map(|of_rows| of_rows[row - first]);
-            let finish = Finish::Subtract { maximum, log_sum };
+            let finish = match log_sum.widen().is_nan() {
+                true => Finish::Fill(T::NAN),
+                false => Finish::Subtract { maximum, log_sum },
+            };
             let start = row * classes;
             write_stretch(machine, finish, &logits[start..], classes, &mut result[start..], streamed);
         }
@@ -501,7 +504,6 @@ fn write_stretch<T: Real, M: Machine>(
             let factors = Lanes::<T, M>::splat(machine, factor);
             write_chunks(machine, from, classes, result, streamed, Scaled, [factors; 2]);
         }
-        Finish::Subtract { log_sum, .. } if log_sum.widen().is_nan() => result[..classes].fill(T::NAN),
         Finish::Subtract { maximum, log_sum } => {
             let maxima = Lanes::<T, M>::splat(machine, maximum);
             let log_sums = Lanes::<T, M>::splat(machine, log_sum);
