@@ -399,8 +399,11 @@ fn finite_differences_agree() {
 #[test]
 fn with_a_temperature_and_masks() {
     let mut worst = WorstOfLoss::default();
-    for dtype in [Dtype::F32, Dtype::F64, Dtype::F16] {
-        for (queries, keys) in [(4, 5), (6, 33), (3, 130)] {
+    let attention = [(4, 5), (6, 33), (3, 130)];
+    for (dtype, attention) in
+        [(Dtype::F32, &attention[..]), (Dtype::F64, &attention), (Dtype::F16, &attention[1..2])]
+    {
+        for &(queries, keys) in attention {
             let layout = Layout::new(&[2, queries, keys], &[2]);
             let rows = layout.rows();
             let random = &mut Random::new(keys as u64);

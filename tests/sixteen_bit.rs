@@ -26,7 +26,11 @@ fn every_length_up_to_seventy() {
                 let logits = Stored::row(dtype, Character::Normal, 5 * classes, 3);
                 let along = Question::of_logits(op, logits, &[5, classes], 1);
                 worst = worst.max(along.put("odd lengths").units);
-                along.result(Dtype::F32).put("odd lengths to f32");
+                // How a result is stored is another part of a shader than what it is: not with every operation, as
+                // software drivers compile each for seconds.
+                if [Op::Softmax, Op::LogSumExp, Op::LogSoftmaxVjp].contains(&op) {
+                    along.result(Dtype::F32).put("odd lengths to f32");
+                }
             }
         }
         println!("{dtype}: at worst {worst:.3} units in the last place");
@@ -49,11 +53,14 @@ fn along_other_axes_than_the_last() {
 
 #[test]
 fn every_mixture_of_logits_and_results() {
-    for op in [Op::Softmax, Op::LogSoftmax, Op::LogSumExp, Op::Jacobian, Op::LogSoftmaxJacobian] {
-        for logits in Dtype::ALL {
-            for result in Dtype::ALL {
-                for classes in [1, 2, 37, 64, 129, 1001] {
-                    if op.output() == Output::PerPair && classes > 200 {
+    let ops = [Op::Softmax, Op::LogSoftmax, Op::LogSumExp, Op::Jacobian, Op::LogSoftmaxJacobian];
+    for (turn, op) in ops.into_iter().enumerate() {
+        for (from, logits) in Dtype::ALL.into_iter().enumerate() {
+            for (to, result) in Dtype::ALL.into_iter().enumerate() {
+                for (length, classes) in [1, 2, 37, 64, 129, 1001].into_iter().enumerate() {
+                    // Each length and mixture with every other operation.
+                    let is_its_turn = (turn + from + to + length).is_multiple_of(2);
+                    if !is_its_turn || (op.output() == Output::PerPair && classes > 200) {
                         continue;
                     }
                     let logits = Stored::row(logits, Character::Normal, 3 * classes, 5);

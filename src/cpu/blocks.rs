@@ -96,7 +96,7 @@ impl<'a> Layout<'a> {
     ) -> Vec<O> {
         let rows_per_block = rows_per_block.max(1);
         let result = SharedResult::new(result);
-        threads::map_with(blocks.len(), |memory, block| {
+        threads::map_with(blocks.len(), &|memory, block| {
             let first = (blocks.start + block) * rows_per_block;
             let rows = first..self.rows.min(first + rows_per_block);
             work(memory, rows.clone(), Place { layout: self, rows, written, result: &result })

@@ -43,7 +43,7 @@ pub(super) fn compute<T: Real>(
         true => 1,
         false => (threads::LOGITS_PER_TASK / (classes * LANES)).max(1),
     };
-    threads::for_each(rows.div_ceil(groups_per_task * LANES), |task| {
+    threads::for_each(rows.div_ceil(groups_per_task * LANES), &|task| {
         let first = task * groups_per_task * LANES;
         let rows = first..rows.min(first + groups_per_task * LANES);
         if classes > STRETCH {
@@ -73,14 +73,14 @@ impl<T: Real> Batch<'_, T> {
     fn long_group(&self, instructions: InstructionSet, group: &Group) {
         let tiles = self.classes.div_ceil(STRETCH);
         let classes = |index: usize| index * STRETCH..self.classes.min((index + 1) * STRETCH);
-        let parts = threads::map(tiles, |index| {
+        let parts = threads::map(tiles, &|index| {
             instructions.run(MeasureTile { batch: self, group, classes: classes(index) })
         });
         let rows: [Statistics; LANES] =
             std::array::from_fn(|lane| Statistics::join(parts.iter().map(|part| &part[lane])));
         match self.op.output() {
             Output::PerElement => {
-                threads::for_each(tiles, |index| {
+                threads::for_each(tiles, &|index| {
                     let (classes, parts) = (classes(index), &parts[index]);
                     instructions.run(WriteTile { batch: self, group, classes, parts, rows: &rows });
                 });

@@ -167,8 +167,7 @@ impl InstructionSet {
         }
     }
 
-    /// Runs a task with these instructions.
-    #[inline]
+    /// Runs a task with these instructions. Not `#[inline]`: every unit of the compiler's would compile it anew.
     pub(super) fn run<T: Task>(self, task: T) -> T::Output {
         match self.0 {
             Kind::Baseline(machine) => machine.call(task),

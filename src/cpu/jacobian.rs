@@ -24,7 +24,7 @@ pub(super) fn compute<T: Real>(
     let asked = rows.jacobian_rows().start as usize..rows.jacobian_rows().end as usize;
     let Some(pairs) = asked.len().checked_mul(classes).filter(|&pairs| pairs > 0) else { return };
     let rows_per_task = (threads::LOGITS_PER_TASK / pairs).max(1);
-    threads::map_pieces(result, rows_per_task * pairs, |task, result| {
+    threads::map_pieces(result, rows_per_task * pairs, &|task, result| {
         let logits = logits.get(task * rows_per_task * classes..).unwrap_or_default();
         let count = (result.len() / pairs).min(logits.len() / classes);
         let Ok(block) = Rows::batch(count as u64, classes as u64) else { return };
@@ -35,7 +35,7 @@ pub(super) fn compute<T: Real>(
         let rows = probabilities.chunks(classes).zip(&log_sums).zip(result.chunks_exact_mut(pairs));
         for ((probabilities, &log_sum), jacobian) in rows {
             let rows_per_piece = (threads::LOGITS_PER_TASK / classes).max(1);
-            threads::map_pieces(jacobian, rows_per_piece * classes, |piece, jacobian| {
+            threads::map_pieces(jacobian, rows_per_piece * classes, &|piece, jacobian| {
                 let first = asked.start + piece * rows_per_piece;
                 instructions.run(JacobianRows { op, probabilities, log_sum, first, jacobian });
             });

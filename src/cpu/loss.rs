@@ -569,7 +569,7 @@ impl Task<'_> {
                     let x = *row.logits.get(class)?;
                     Some((class, formula.exactly(measured.nll(x), targets.of(class))))
                 });
-                threads::map_pieces(logits, CLASSES_PER_PIECE, |piece, logits| {
+                threads::map_pieces(logits, CLASSES_PER_PIECE, &|piece, logits| {
                     let q = targets.q.get(piece * CLASSES_PER_PIECE..).unwrap_or_default();
                     self.layout.instructions.run(Gradient { formula: &formula, logits, q });
                 });

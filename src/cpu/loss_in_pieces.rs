@@ -357,7 +357,7 @@ fn likeliest_of_piece<T: Real>(
     first: usize,
 ) -> Likeliest<T> {
     let parts = piece.len().div_ceil(LOGITS_PER_PIECE);
-    let of_parts = threads::map_with(parts, |memory: &mut PartMemory<T>, task| {
+    let of_parts = threads::map_with(parts, &|memory: &mut PartMemory<T>, task| {
         let start = task * LOGITS_PER_PIECE;
         let range = start..piece.len().min(start + LOGITS_PER_PIECE);
         let row = piece.part(instructions, range, memory);
@@ -416,7 +416,7 @@ impl<T: Real> MeasuredLoss<'_, T> {
         let piece = piece.into().fitted_for_loss(&self.of.loss, first)?;
         self.row.check(first, piece.len(), result.len())?;
         let instructions = self.of.instructions;
-        threads::for_each_piece_with(result, LOGITS_PER_PIECE, |memory: &mut Memory<T>, task, result| {
+        threads::for_each_piece_with(result, LOGITS_PER_PIECE, &|memory: &mut Memory<T>, task, result| {
             let start = task * LOGITS_PER_PIECE;
             let Memory { part, values, q } = memory;
             let values = reused(values, result.len());

@@ -26,7 +26,7 @@ pub(super) fn multiply<T: Real>(
     vector: &mut [T],
     temperature: f64,
 ) {
-    let parts = threads::map(vector.len().div_ceil(ELEMENTS_PER_PIECE), |index| {
+    let parts = threads::map(vector.len().div_ceil(ELEMENTS_PER_PIECE), &|index| {
         let range = index * ELEMENTS_PER_PIECE..vector.len().min((index + 1) * ELEMENTS_PER_PIECE);
         let probabilities = probabilities.get(range.clone()).unwrap_or_default();
         let mut sums = LaneSums::new();
@@ -34,7 +34,7 @@ pub(super) fn multiply<T: Real>(
         sums.join()
     });
     let sum = parts.into_iter().fold(CompensatedSum::default(), CompensatedSum::join).value();
-    threads::map_pieces(vector, ELEMENTS_PER_PIECE, |index, vector| {
+    threads::map_pieces(vector, ELEMENTS_PER_PIECE, &|index, vector| {
         let probabilities = probabilities.get(index * ELEMENTS_PER_PIECE..).unwrap_or_default();
         instructions.run(Finish { op, probabilities, vector, sum, temperature });
     });

@@ -149,7 +149,7 @@ impl Task<'_> {
                     let probabilities = &probabilities[block.range(index)];
                     let log_sum = log_sums.get(index).copied().unwrap_or(f64::NAN);
                     let kind = row.kind(probabilities);
-                    threads::map_pieces(jacobian, rows_per_piece * classes, |piece, jacobian| {
+                    threads::map_pieces(jacobian, rows_per_piece * classes, &|piece, jacobian| {
                         let mut values = vec![T::ZERO; classes];
                         for (i, jacobian) in jacobian.chunks_exact_mut(classes).enumerate() {
                             let i = first + piece * rows_per_piece + i;

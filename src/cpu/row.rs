@@ -38,7 +38,7 @@ pub(super) fn compute<T: Real>(
     };
     let rows_per_task = (threads::LOGITS_PER_TASK / classes).max(1);
     let streamed = op.output() == Output::PerElement && size_of_val(result) >= STREAMED_BYTES;
-    threads::for_each_piece_with(result, rows_per_task * results_per_row, |terms, task, result| {
+    threads::for_each_piece_with(result, rows_per_task * results_per_row, &|terms, task, result| {
         let logits = logits.get(task * rows_per_task * classes..).unwrap_or_default();
         if classes <= LOGITS_PER_PIECE {
             let places = Places { result, results_per_row, streamed, terms };
@@ -61,11 +61,11 @@ fn very_long_row<T: Real>(
     let piece = |index: usize| pieces.get(index).copied().unwrap_or_default();
     match op.output() {
         Output::PerElement => {
-            let parts = threads::map_pieces(result, LOGITS_PER_PIECE, |index, terms| {
+            let parts = threads::map_pieces(result, LOGITS_PER_PIECE, &|index, terms| {
                 instructions.run(Measure { op, logits: piece(index), terms, written: None })
             });
             let row = Statistics::join(parts.iter().flatten());
-            threads::map_pieces(result, LOGITS_PER_PIECE, |index, result| {
+            threads::map_pieces(result, LOGITS_PER_PIECE, &|index, result| {
                 let (parts, row) = (parts.get(index).map_or(&[][..], Vec::as_slice), &row);
                 if op == Op::Softmax {
                     instructions.run(Scale { parts, row, terms: result, options });
@@ -81,7 +81,7 @@ fn very_long_row<T: Real>(
 
 fn statistics_of_very_long_row<T: Real>(instructions: InstructionSet, logits: &[T]) -> Statistics {
     let pieces: Vec<&[T]> = logits.chunks(LOGITS_PER_PIECE).collect();
-    let parts = threads::map(pieces.len(), |index| {
+    let parts = threads::map(pieces.len(), &|index| {
         let logits = pieces.get(index).copied().unwrap_or_default();
         instructions.run(Measure { op: Op::LogSumExp, logits, terms: &mut [], written: None })
     });

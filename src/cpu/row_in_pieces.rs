@@ -260,7 +260,7 @@ impl<T: Real> RowInPieces<T> {
         };
         let Some(sums) = &mut self.weighted else {
             let ranges: Vec<_> = ranges().collect();
-            let maxima = threads::map_with(ranges.len(), |memory, task| {
+            let maxima = threads::map_with(ranges.len(), &|memory, task| {
                 let mut maximum = WeightedMaximum::EMPTY;
                 let range = ranges.get(task).cloned().unwrap_or_default();
                 row(memory, range, &mut |part| maximum = instructions.run(weighted::Measure(part)));
@@ -316,7 +316,7 @@ impl<T: Real> Stretches<T> {
         }
         let end = start + (piece.len() - start) / STRETCH * STRETCH;
         let starts: Vec<usize> = (start..end).step_by(LOGITS_PER_PIECE).collect();
-        let measured = threads::map_with(starts.len(), |memory: &mut (PartMemory<T>, Vec<T>), task| {
+        let measured = threads::map_with(starts.len(), &|memory: &mut (PartMemory<T>, Vec<T>), task| {
             let (part, terms) = memory;
             let start = starts.get(task).copied().unwrap_or(end);
             let row = piece.part(instructions, start..end.min(start + LOGITS_PER_PIECE), part);
@@ -369,7 +369,7 @@ impl<T: Real> ProductSums<T> {
             start = end;
         }
         let begun = &self.under_way;
-        let sums = threads::map_with(ranges.len(), |memory, task| {
+        let sums = threads::map_with(ranges.len(), &|memory, task| {
             let mut sums = if task == 0 { begun.clone() } else { LaneSums::new() };
             add(memory, ranges.get(task).cloned().unwrap_or_default(), &mut sums);
             sums
@@ -424,7 +424,7 @@ impl<T: Real> MeasuredRow<T> {
         }
         let piece = piece.into().fitted(op, &options, first)?;
         self.check(first, piece.len(), result.len())?;
-        threads::for_each_piece_with(result, LOGITS_PER_PIECE, |memory: &mut Memory<T>, task, result| {
+        threads::for_each_piece_with(result, LOGITS_PER_PIECE, &|memory: &mut Memory<T>, task, result| {
             let start = task * LOGITS_PER_PIECE;
             let Memory { part, vector: values, probabilities } = memory;
             let row = piece.part(instructions, start..start + result.len(), part);

@@ -1,7 +1,8 @@
 //! Work spread over threads, where there are threads.
 //!
 //! What is computed, and in which order its parts are joined, is decided by the callers and does not depend
-//! on how many threads take part.
+//! on how many threads take part. They lend their work as `dyn`: a call of it costs nothing beside a task, and were it
+//! generic, it would be compiled once for each of the ways in which rayon hands it on.
 
 /// Logits that are worth a task of their own: some tens of microseconds, many times what handing it to
 /// another thread costs.
@@ -20,7 +21,7 @@ pub(crate) fn count() -> usize {
 }
 
 /// Calls `work` with every number below `tasks`.
-pub(super) fn for_each(tasks: usize, work: impl Fn(usize) + Send + Sync) {
+pub(super) fn for_each(tasks: usize, work: &(dyn Fn(usize) + Sync)) {
     #[cfg(not(target_arch = "wasm32"))]
     if tasks > 1 {
         use rayon::prelude::*;
@@ -30,7 +31,7 @@ pub(super) fn for_each(tasks: usize, work: impl Fn(usize) + Send + Sync) {
 }
 
 /// Calls `work` with every number below `tasks`, and gives what it returned, in order.
-pub(super) fn map<R: Send>(tasks: usize, work: impl Fn(usize) -> R + Send + Sync) -> Vec<R> {
+pub(super) fn map<R: Send>(tasks: usize, work: &(dyn Fn(usize) -> R + Sync)) -> Vec<R> {
     #[cfg(not(target_arch = "wasm32"))]
     if tasks > 1 {
         use rayon::prelude::*;
@@ -42,7 +43,7 @@ pub(super) fn map<R: Send>(tasks: usize, work: impl Fn(usize) -> R + Send + Sync
 /// As [`map`], with memory that a thread hands from one task to the next.
 pub(super) fn map_with<M: Default + Send, R: Send>(
     tasks: usize,
-    work: impl Fn(&mut M, usize) -> R + Send + Sync,
+    work: &(dyn Fn(&mut M, usize) -> R + Sync),
 ) -> Vec<R> {
     #[cfg(not(target_arch = "wasm32"))]
     if tasks > 1 {
@@ -58,7 +59,7 @@ pub(super) fn map_with<M: Default + Send, R: Send>(
 pub(super) fn map_pieces<T: Send, R: Send>(
     slice: &mut [T],
     length: usize,
-    work: impl Fn(usize, &mut [T]) -> R + Send + Sync,
+    work: &(dyn Fn(usize, &mut [T]) -> R + Sync),
 ) -> Vec<R> {
     let length = length.max(1);
     #[cfg(not(target_arch = "wasm32"))]
@@ -73,7 +74,7 @@ pub(super) fn map_pieces<T: Send, R: Send>(
 pub(super) fn for_each_piece_with<M: Default + Send, T: Send>(
     slice: &mut [T],
     length: usize,
-    work: impl Fn(&mut M, usize, &mut [T]) + Send + Sync,
+    work: &(dyn Fn(&mut M, usize, &mut [T]) + Sync),
 ) {
     let length = length.max(1);
     #[cfg(not(target_arch = "wasm32"))]
