@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 folder=$PWD/target/windows
 root=$folder/trixie
 stage=$folder/stage
-microsoft=$PWD/target/microsoft
+dawn=$PWD/target/dawn
 triple=x86_64-pc-windows-gnu
 release=target/$triple/release
 linker=x86_64-w64-mingw32-gcc-posix
@@ -40,12 +40,12 @@ if command -v rustup >/dev/null; then rustup target add $triple; fi
 $linker --version | head -n 1
 
 step "Microsoft's shader compiler, which is fetched and never committed"
-if [ ! -e "$microsoft/node_modules/webgpu" ]; then
-  mkdir -p "$microsoft"
-  echo '{ "private": true }' >"$microsoft/package.json"
-  (cd "$microsoft" && npm install --no-package-lock --ignore-scripts webgpu@0.6.2)
+if [ ! -e "$dawn/node_modules/webgpu" ]; then
+  mkdir -p "$dawn"
+  echo '{ "private": true }' >"$dawn/package.json"
+  (cd "$dawn" && npm install --no-package-lock --ignore-scripts webgpu@0.6.2)
 fi
-ls -l "$microsoft/node_modules/webgpu/dist/win32-x64/d3dcompiler_47.dll"
+ls -l "$dawn/node_modules/webgpu/dist/win32-x64/d3dcompiler_47.dll"
 
 step "Debian 13 with Wine, in $root"
 packages=wine,wine64,libvkd3d1,mesa-vulkan-drivers,xvfb,xauth,libgl1-mesa-dri,libglx-mesa0
@@ -80,7 +80,7 @@ for name in "${tests[@]}"; do
 done
 cp examples/data/digits_logits.npy "$stage/data/"
 # No dxcompiler.dll beside it, which wgpu would choose: DX12 here is Shader Model 5.1.
-cp "$microsoft/node_modules/webgpu/dist/win32-x64/d3dcompiler_47.dll" "$stage/"
+cp "$dawn/node_modules/webgpu/dist/win32-x64/d3dcompiler_47.dll" "$stage/"
 target/release/wgpu-softmax run examples/data/digits_logits.npy --device cpu -o "$stage/data/native.npy"
 cp scripts/windows-under-wine-inside.sh "$stage/inside.sh"
 ls "$stage"

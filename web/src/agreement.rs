@@ -23,7 +23,7 @@ use question::Question;
 use rows_of_interest::Character;
 use stored::Stored;
 use wasm_bindgen::prelude::wasm_bindgen;
-use wgpu_softmax::{Dtype, Engine, Kernel, Op, Options};
+use wgpu_softmax::{Dtype, Element, Engine, Gpu, Kernel, Op, Options, Plan, Request, Result, Rows};
 
 use crate::calculator::Calculator;
 use crate::failure::{Outcome, failure};
@@ -34,8 +34,33 @@ const LENGTHS: [usize; 16] = [1, 2, 3, 4, 5, 8, 31, 33, 64, 129, 257, 781, 1025,
 /// A Jacobian of more classes has too many values for every row of interest.
 const LENGTHS_OF_JACOBIANS: usize = 65;
 
+/// Columns of few quads and of many, in slabs that fill lines of memory and that do not; with the entry points that take
+/// them on hardware.
+const COLUMNS: [(usize, usize, &[&str]); 9] = [
+    (3, 2, TILE),
+    (10, 3, TILE),
+    (65, 2, TILE),
+    (65, 16, TILE),
+    (257, 3, TILE),
+    (1000, 2, TILE),
+    (1025, 2, SPLIT_TILES),
+    (1025, 8, SPLIT_TILES),
+    (5001, 3, SPLIT_TILES),
+];
+
+const TILE: &[&str] = &["tile_of_columns"];
+
+const SPLIT_TILES: &[&str] = &["split_tile_statistics", "split_tile_write"];
+
+/// Classes of Jacobians whose rows lie at no quads: blocks of quads all the same, and blocks that share them.
+const FLAT_JACOBIANS: [usize; 5] = [3, 6, 33, 34, 65];
+
+/// What a plan says of them.
+const FLAT: &[&str] = &["jacobian", "from one element to the next"];
+
 /// What the suite found.
 #[wasm_bindgen]
+#[derive(Default)]
 pub struct Agreement {
     pub questions: u32,
     pub values: f64,
@@ -57,21 +82,61 @@ impl Calculator {
     /// Puts every question, or every so many-th: a software adapter compiles shaders for minutes. With `damage` each
     /// answer has one wrong value, and each has to be found out.
     pub async fn agree(&self, damage: bool, every: usize) -> Outcome<Agreement> {
-        let mut agreement = Agreement { questions: 0, values: 0.0, worst: 0.0, faults: Vec::new() };
+        let mut agreement = Agreement::default();
         for question in questions().into_iter().step_by(every.max(1)) {
-            let mut answer = answered(&self.engine, &question).await?;
+            let mut answer = answered(&Asked::Engine(&self.engine), &question).await?;
             if damage {
                 answer = damaged(answer)?;
             }
-            agreement.questions += 1;
-            agreement.values += answer.len() as f64;
-            match question.judge(&answer) {
-                Ok(worst) if !question.is_narrowed() => agreement.worst = agreement.worst.max(worst.units),
-                Ok(_) => {}
-                Err(fault) => agreement.faults.push(fault),
-            }
+            agreement.judge(&question, &answer);
         }
         Ok(agreement)
+    }
+
+    /// Puts questions about what software adapters go without to the browser's adapter, planned for as if it were none.
+    /// A plan that does not say that it is about that is a fault.
+    #[wasm_bindgen(js_name = agreeAsHardware)]
+    pub async fn agree_as_hardware(&self) -> Outcome<Agreement> {
+        let gpu = self.engine.gpu().ok_or_else(|| failure("the calculator has no GPU"))?;
+        let mut capabilities = gpu.capabilities().clone();
+        capabilities.software = false;
+        let hardware = gpu.planning_with(capabilities);
+        let asked = Asked::Gpu(&hardware);
+        let mut agreement = Agreement::default();
+        for (question, told) in questions_of_hardware() {
+            let plan = plan_of(&question, &hardware)?.to_string();
+            let untold = told.iter().filter(|told| !plan.contains(**told));
+            agreement.faults.extend(untold.map(|untold| format!("nothing of {untold} in: {plan}")));
+            agreement.judge(&question, &answered(&asked, &question).await?);
+        }
+        Ok(agreement)
+    }
+}
+
+impl Agreement {
+    fn judge(&mut self, question: &Question, answer: &Stored) {
+        self.questions += 1;
+        self.values += answer.len() as f64;
+        match question.judge(answer) {
+            Ok(worst) if !question.is_narrowed() => self.worst = self.worst.max(worst.units),
+            Ok(_) => {}
+            Err(fault) => self.faults.push(fault),
+        }
+    }
+}
+
+/// What a question is put to.
+enum Asked<'a> {
+    Engine(&'a Engine),
+    Gpu(&'a Gpu),
+}
+
+impl Asked<'_> {
+    async fn answer<R: Element>(&self, request: &Request<'_>) -> Result<Vec<R>> {
+        match self {
+            Asked::Engine(engine) => engine.answer(request).await,
+            Asked::Gpu(gpu) => gpu.answer(request).await,
+        }
     }
 }
 
@@ -117,6 +182,51 @@ fn questions() -> Vec<Question> {
     questions
 }
 
+/// Columns in tiles and Jacobians from one element to the next, each with what a plan of it says.
+fn questions_of_hardware() -> Vec<(Question, &'static [&'static str])> {
+    let mut questions = Vec::new();
+    for (classes, width, told) in COLUMNS {
+        for (op, dtype) in [
+            (Op::Softmax, Dtype::F32),
+            (Op::LogSumExp, Dtype::F32),
+            (Op::LogSoftmaxVjp, Dtype::F32),
+            (Op::SignedLogSumExp, Dtype::F32),
+            (Op::Softmax, Dtype::F16),
+            (Op::LogSoftmax, Dtype::Bf16),
+        ] {
+            let slabs = slabs_of(dtype, &rows_of(dtype, classes), width);
+            let shape = [slabs.len(), classes, width];
+            questions.push((Question::of_logits(op, Stored::concatenated(dtype, &slabs), &shape, 1), told));
+        }
+    }
+    for classes in FLAT_JACOBIANS {
+        for (op, dtype) in
+            [(Op::Jacobian, Dtype::F32), (Op::LogSoftmaxJacobian, Dtype::F32), (Op::Jacobian, Dtype::F16)]
+        {
+            let rows = rows_of(dtype, classes);
+            let together = Stored::concatenated(dtype, &rows);
+            questions.push((Question::new(op, together, &[rows.len(), classes], 1), FLAT));
+        }
+    }
+    questions
+}
+
+/// Rows as columns, so many of them side by side; without those that fill no slab.
+fn slabs_of(dtype: Dtype, rows: &[Stored], width: usize) -> Vec<Stored> {
+    let slab = |rows: &[Stored]| {
+        let classes = rows[0].len();
+        let places = (0..classes).flat_map(|class| (0..width).map(move |row| row * classes + class));
+        Stored::concatenated(dtype, rows).taken(places)
+    };
+    rows.chunks_exact(width).map(slab).collect()
+}
+
+fn plan_of(question: &Question, gpu: &Gpu) -> Outcome<Plan> {
+    let Question { op, layout, options, .. } = question;
+    let rows = Rows::of_shape(&layout.shape, &layout.request_axes())?;
+    Ok(Plan::new(*op, question.logits.dtype(), &rows, options, gpu.capabilities())?)
+}
+
 fn rows_of(dtype: Dtype, classes: usize) -> Vec<Stored> {
     let special = Stored::special_rows(dtype, classes);
     let step = if classes < 1000 { 1 } else { 9 };
@@ -124,13 +234,13 @@ fn rows_of(dtype: Dtype, classes: usize) -> Vec<Stored> {
     characters.chain(special.into_iter().step_by(step)).collect()
 }
 
-async fn answered(engine: &Engine, question: &Question) -> Outcome<Stored> {
+async fn answered(asked: &Asked<'_>, question: &Question) -> Outcome<Stored> {
     let request = question.request();
     let answer = match question.result {
-        Dtype::F16 => engine.answer::<f16>(&request).await.map(Stored::F16),
-        Dtype::Bf16 => engine.answer::<bf16>(&request).await.map(Stored::Bf16),
-        Dtype::F32 => engine.answer::<f32>(&request).await.map(Stored::F32),
-        _ => engine.answer::<f64>(&request).await.map(Stored::F64),
+        Dtype::F16 => asked.answer::<f16>(&request).await.map(Stored::F16),
+        Dtype::Bf16 => asked.answer::<bf16>(&request).await.map(Stored::Bf16),
+        Dtype::F32 => asked.answer::<f32>(&request).await.map(Stored::F32),
+        _ => asked.answer::<f64>(&request).await.map(Stored::F64),
     };
     answer.map_err(|error| failure(format!("{} of {:?}: {error}", question.op, question.layout.shape)))
 }

@@ -1,5 +1,6 @@
 // The native tests' questions, put to the CPU path in WebAssembly and, a good sample of them, to the browser's
-// adapter, and judged by the native tests' judge; which has to find out answers that are made wrong.
+// adapter, and judged by the native tests' judge; which has to find out answers that are made wrong. What software adapters
+// go without is asked of the adapter as if it were hardware.
 
 import assert from "node:assert/strict";
 import { PATIENCE } from "./chromium.mjs";
@@ -10,18 +11,27 @@ export async function agreement(browser) {
   page.on("console", (message) => console.log(`  console: ${message.text()}`));
   page.on("pageerror", (error) => console.log(`  page error: ${error}`));
   await page.goto(`${process.env.ADDRESS}/agreement/`);
-  for (const [device, damage, every] of [["cpu", false, 1], ["cpu", true, 1], ["gpu", false, 6]]) {
+  const runs = [
+    { device: "cpu" },
+    { device: "cpu", damage: true },
+    { device: "gpu", every: 6 },
+    { device: "gpu", asHardware: true },
+  ];
+  for (const { device, damage = false, every = 1, asHardware = false } of runs) {
     const began = Date.now();
-    const found = await page.evaluate(async ([device, damage, every]) => {
+    const found = await page.evaluate(async ([device, damage, every, asHardware]) => {
       const { default: init, Calculator } = await import("/agreement/wgpu_softmax_web.js");
       await init();
       const calculator = await Calculator.open(device);
-      const { questions, values, worst, faults } = await calculator.agree(damage, every);
+      const { questions, values, worst, faults } = asHardware
+        ? await calculator.agreeAsHardware()
+        : await calculator.agree(damage, every);
       return { questions, values, worst, faults, onGpu: calculator.onGpu };
-    }, [device, damage, every]);
-    const where = found.onGpu ? "GPU by WebGPU" : "CPU in WebAssembly";
+    }, [device, damage, every, asHardware]);
+    const gpu = asHardware ? "GPU by WebGPU, planned for as hardware" : "GPU by WebGPU";
+    const where = found.onGpu ? gpu : "CPU in WebAssembly";
     assert.equal(found.onGpu, device === "gpu", "the browser's adapter was to be had");
-    assert.ok(found.questions > 200 / every, `${found.questions} questions only`);
+    assert.ok(found.questions > (asHardware ? 60 : 200 / every), `${found.questions} questions only`);
     if (damage) {
       // Some weighted sums cancel to nothing, and then any value is within its bound.
       assert.ok(found.faults.length > 0.99 * found.questions, `${found.faults.length} wrong answers found out`);

@@ -4,21 +4,27 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use super::validators::{self, DEBIAN_PACKAGES, MICROSOFT_PACKAGE, microsoft_folder};
+use super::validators::{self, DAWN_PACKAGE, PROGRAMS, dawn_folder};
 use crate::page;
 
 /// Installs what is missing and can be installed.
 pub fn missing() -> Result<()> {
-    let is_missing = || validators::all().iter().any(|validator| validator.version().is_err());
-    if !is_missing() {
+    if validators::all().iter().all(|validator| validator.version().is_ok()) {
         return Ok(());
     }
-    page::fetch(MICROSOFT_PACKAGE, &microsoft_folder())?;
-    if !is_missing() {
+    install_from_debian()?;
+    // By npm, which may have come only now.
+    page::fetch(DAWN_PACKAGE, &dawn_folder())
+}
+
+fn install_from_debian() -> Result<()> {
+    let missing = PROGRAMS.iter().filter(|(program, _)| !is_there(program));
+    let packages: Vec<&str> = missing.flat_map(|(_, packages)| *packages).copied().collect();
+    if packages.is_empty() {
         return Ok(());
     }
     ensure!(
-        Command::new("apt-get").arg("--version").output().is_ok(),
+        is_there("apt-get"),
         "there is no apt-get here; install by hand what is listed without --install"
     );
     as_root(&["apt-get", "update", "-q"])?;
@@ -31,7 +37,11 @@ pub fn missing() -> Result<()> {
         "-q",
         "--no-install-recommends",
     ];
-    as_root(&[&install[..], &DEBIAN_PACKAGES[..]].concat())
+    as_root(&[&install[..], &packages[..]].concat())
+}
+
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 fn as_root(words: &[&str]) -> Result<()> {

@@ -9,12 +9,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 
-pub use microsoft::{PACKAGE as MICROSOFT_PACKAGE, package_folder as microsoft_folder};
-
 use super::languages::Resolved;
+use crate::page;
+
+/// npm's package of Dawn, which is Chromium's WebGPU, for Node: the browser's compiler is in it, and Microsoft's lie beside.
+pub const DAWN_PACKAGE: &str = "webgpu@0.6.2";
+
+/// Where npm leaves the package, which is never committed: Microsoft's compilers are Microsoft's.
+pub fn dawn_folder() -> PathBuf {
+    page::root().join("target/dawn")
+}
+
+/// A file of the package.
+fn in_dawn(name: &str) -> PathBuf {
+    dawn_folder().join("node_modules/webgpu").join(name)
+}
 
 /// A text that is put to a validator: its name, and its file.
 pub struct Subject {
@@ -86,9 +98,15 @@ pub fn all() -> Vec<Box<dyn Validator>> {
     ]
 }
 
-/// Where Debian and its like keep what the validators are.
-pub const DEBIAN_PACKAGES: [&str; 5] =
-    ["spirv-tools", "clang", "wine", "wine64", "gcc-mingw-w64-x86-64-posix"];
+/// Programs that the validators are, or need, and where Debian and its like keep them.
+pub const PROGRAMS: [(&str, &[&str]); 6] = [
+    ("spirv-val", &["spirv-tools"]),
+    ("clang++", &["clang"]),
+    ("node", &["nodejs"]),
+    ("npm", &["npm"]),
+    ("wine", &["wine", "wine64"]),
+    (microsoft::LINKER, &["gcc-mingw-w64-x86-64-posix"]),
+];
 
 /// One process for each file, as many at once as there are cores.
 fn one_by_one(subjects: &[Subject], command: impl Fn(&Path) -> Command + Sync) -> Result<Vec<Verdict>> {
@@ -108,6 +126,25 @@ fn verdict(output: &Output) -> Verdict {
     }
     let words = words.join("\n").trim().to_string();
     Err(if words.is_empty() { output.status.to_string() } else { words })
+}
+
+/// What a program says, or leaves in a file, that is asked about many files: see `compile_hlsl.c`.
+fn verdicts(said: &str, subjects: usize, output: &Output) -> Result<Vec<Verdict>> {
+    let mut verdicts = Vec::new();
+    let mut lines = said.lines().map(|line| line.trim_end_matches('\r'));
+    while let Some(line) = lines.next() {
+        match line.split_once(' ') {
+            Some(("accepted", _)) => verdicts.push(Ok(())),
+            Some(("refused", _)) => {
+                let words: Vec<&str> = lines.by_ref().take_while(|line| *line != ".").collect();
+                verdicts.push(Err(words.join("\n").trim().to_string()));
+            }
+            _ => bail!("the compiler's program says {line}"),
+        }
+    }
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    ensure!(verdicts.len() == subjects, "the compiler's program ended early: {said}{complaints}");
+    Ok(verdicts)
 }
 
 /// The first line that a program says when it is asked for its version.

@@ -1,14 +1,24 @@
 //! WGSL as browsers get it, judged by tint, which is what Chromium has: stricter than naga on uniformity and constants.
+//!
+//! It is a part of Dawn, and runs under Node in a small script (`judge_wgsl.mjs`) that asks it about many files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use rayon::prelude::*;
 
-use super::{Shader, Subject, Validator, Verdict, finished, one_by_one};
+use super::{DAWN_PACKAGE, Shader, Subject, Validator, Verdict, finished, first_line_of, in_dawn, verdicts};
+use crate::page;
 
 pub struct Tint;
+
+/// Texts that one process takes: thousands of modules are much to keep.
+const AT_ONCE: usize = 500;
+
+/// The first major version that Dawn's package is for.
+const OLDEST_NODE: u32 = 18;
 
 /// A barrier that not all invocations reach, which naga accepts.
 const DIVERGENT_BARRIER: &str = "
@@ -26,12 +36,18 @@ impl Validator for Tint {
     }
 
     fn version(&self) -> Result<String> {
-        finished(Command::new("tint").arg("--help"))?;
-        Ok("tint, which states no version".to_string())
+        let module = module();
+        ensure!(module.exists(), "{} is not there", module.display());
+        let node = first_line_of(Command::new("node").arg("--version"))?;
+        let major = node.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
+        let is_new = major.is_some_and(|major: u32| major >= OLDEST_NODE);
+        ensure!(is_new, "Node is {node}, and Dawn's package is for {OLDEST_NODE} and later ones");
+        Ok(format!("tint of Dawn in npm's {DAWN_PACKAGE}, Node {node}"))
     }
 
     fn source(&self) -> &'static str {
-        "tint: no package has it; build it from Dawn's source (https://dawn.googlesource.com/dawn) into the PATH"
+        "Dawn for Node: npm install --prefix target/dawn --ignore-scripts webgpu@0.6.2, \
+         and apt-get install nodejs"
     }
 
     fn write(&self, shader: &Shader<'_>, folder: &Path) -> Result<PathBuf> {
@@ -51,11 +67,25 @@ impl Validator for Tint {
             .collect()
     }
 
-    fn judge(&self, subjects: &[Subject], _folder: &Path) -> Result<Vec<Verdict>> {
-        one_by_one(subjects, |file| {
-            let mut command = Command::new("tint");
-            command.args(["--format", "wgsl"]).arg(file);
-            command
-        })
+    fn judge(&self, subjects: &[Subject], folder: &Path) -> Result<Vec<Verdict>> {
+        let parts = subjects.par_chunks(AT_ONCE).enumerate();
+        let parts: Vec<Vec<Verdict>> = parts
+            .map(|(part, subjects)| {
+                let [list, told] = ["list", "verdicts"].map(|name| folder.join(format!("{name}-{part}")));
+                let lines = subjects.iter().map(|subject| format!("{}\n", subject.file.display()));
+                fs::write(&list, lines.collect::<String>())?;
+                // Not those of an earlier run, should this one leave none.
+                fs::write(&told, "")?;
+                let mut node = Command::new("node");
+                node.arg(page::root().join("xtask/src/shaders/judge_wgsl.mjs")).arg(module());
+                let output = finished(node.arg(&list).arg(&told))?;
+                verdicts(&fs::read_to_string(&told)?, subjects.len(), &output)
+            })
+            .collect::<Result<_>>()?;
+        Ok(parts.concat())
     }
+}
+
+fn module() -> PathBuf {
+    in_dawn("index.js")
 }

@@ -1,6 +1,6 @@
 //! HLSL, judged by Microsoft's compilers, which wgpu gives it to on DX12.
 //!
-//! They are Windows libraries, which npm's package `webgpu` brings along, and run under Wine in a small program
+//! They are Windows libraries, which Dawn's package brings along, and run under Wine in a small program
 //! (`compile_hlsl.c`) that asks them about many files.
 
 use std::fs;
@@ -8,17 +8,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use naga::back::hlsl::ShaderModel;
 use rayon::prelude::*;
 
-use super::{Shader, Subject, Validator, Verdict, finished, first_line_of};
+use super::{
+    DAWN_PACKAGE, Shader, Subject, Validator, Verdict, dawn_folder, finished, first_line_of, in_dawn,
+    verdicts,
+};
 use crate::page;
 
-/// The package in which the compilers are.
-pub const PACKAGE: &str = "webgpu@0.6.2";
-
-const LINKER: &str = "x86_64-w64-mingw32-gcc-posix";
+pub const LINKER: &str = "x86_64-w64-mingw32-gcc-posix";
 
 /// One compiler with one profile.
 pub struct Compiler {
@@ -59,13 +59,8 @@ const AT_ONCE: usize = 20;
 const FXC: &str = "d3dcompiler_47.dll";
 const DXC: &str = "dxcompiler.dll";
 
-/// Where npm leaves the package, which is never committed: the compilers are Microsoft's.
-pub fn package_folder() -> PathBuf {
-    page::root().join("target/microsoft")
-}
-
 fn dll(name: &str) -> PathBuf {
-    package_folder().join("node_modules/webgpu/dist/win32-x64").join(name)
+    in_dawn("dist/win32-x64").join(name)
 }
 
 impl Validator for Compiler {
@@ -79,11 +74,11 @@ impl Validator for Compiler {
         first_line_of(Command::new(LINKER).arg("--version"))?;
         let wine = first_line_of(Command::new("wine").arg("--version").env("WINEDEBUG", "-all"))?;
         let version = file_version(&fs::read(&file)?).context("the compiler states no version")?;
-        Ok(format!("{} {version} of npm's {PACKAGE}, {wine}", self.dll))
+        Ok(format!("{} {version} of npm's {DAWN_PACKAGE}, {wine}", self.dll))
     }
 
     fn source(&self) -> &'static str {
-        "Microsoft's compilers: npm install --prefix target/microsoft --ignore-scripts webgpu@0.6.2, \
+        "Microsoft's compilers: npm install --prefix target/dawn --ignore-scripts webgpu@0.6.2, \
          and apt-get install wine wine64 gcc-mingw-w64-x86-64-posix"
     }
 
@@ -157,9 +152,7 @@ impl Compiler {
                 wine.arg(&program).arg(dll(FXC)).arg(dll(DXC)).arg(&list);
                 let output = finished(&mut wine)?;
                 let said = String::from_utf8_lossy(&output.stdout).into_owned();
-                let verdicts = verdicts(&said)?;
-                let complaints = String::from_utf8_lossy(&output.stderr);
-                ensure!(verdicts.len() == subjects.len(), "{} ended early: {said}{complaints}", self.name);
+                let verdicts = verdicts(&said, subjects.len(), &output)?;
                 for (subject, _) in subjects.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok()) {
                     accepted.insert(subject)?;
                 }
@@ -180,7 +173,7 @@ struct Accepted {
 
 impl Accepted {
     fn by(compiler: &Compiler) -> Result<Accepted> {
-        let folder = package_folder().join("accepted").join(compiler.name);
+        let folder = dawn_folder().join("accepted").join(compiler.name);
         fs::create_dir_all(&folder)?;
         let mut seed = DefaultHasher::new();
         (fs::read(dll(compiler.dll))?, fs::read(program_source())?, compiler.profile).hash(&mut seed);
@@ -202,26 +195,9 @@ impl Accepted {
     }
 }
 
-/// What the program says: see there.
-fn verdicts(said: &str) -> Result<Vec<Verdict>> {
-    let mut verdicts = Vec::new();
-    let mut lines = said.lines().map(|line| line.trim_end_matches('\r'));
-    while let Some(line) = lines.next() {
-        match line.split_once(' ') {
-            Some(("accepted", _)) => verdicts.push(Ok(())),
-            Some(("refused", _)) => {
-                let words: Vec<&str> = lines.by_ref().take_while(|line| *line != ".").collect();
-                verdicts.push(Err(words.join("\n").trim().to_string()));
-            }
-            _ => bail!("the compiler's program says {line}"),
-        }
-    }
-    Ok(verdicts)
-}
-
 /// Builds the program that asks the compilers.
 fn program() -> Result<PathBuf> {
-    let program = package_folder().join("compile_hlsl.exe");
+    let program = dawn_folder().join("compile_hlsl.exe");
     let switches = ["-O2", "-Wall", "-Wextra", "-Werror", "-o"];
     page::run(Command::new(LINKER).args(switches).arg(&program).arg(program_source()))?;
     // Wine makes its folder on its first start, which two at once cannot do.
@@ -236,7 +212,7 @@ fn program_source() -> PathBuf {
 /// Wine in a folder of its own, silent, with Microsoft's compiler and not its own.
 fn wine() -> Command {
     let mut wine = Command::new("wine");
-    wine.env("WINEPREFIX", package_folder().join("wine"));
+    wine.env("WINEPREFIX", dawn_folder().join("wine"));
     wine.env("WINEDEBUG", "-all").env("WINEDLLOVERRIDES", "d3dcompiler_47=n;mscoree=;mshtml=");
     wine
 }
