@@ -56,7 +56,8 @@ fn operations_lengths_types_and_kernels() {
                     continue;
                 }
                 let logits = Stored::row(dtype, Character::Wide, 5 * classes, 3);
-                // Other types share all but the loads and stores; in long rows only what is split is another text.
+                // Other types share all but the loads and stores, other lengths all but how much a lane holds; in long rows
+                // only what is split is another text.
                 let forced = match (dtype, classes) {
                     (Dtype::F32, 4 | 10) => &Kernel::ROW_WISE[..],
                     (Dtype::Bf16, _) => &[],

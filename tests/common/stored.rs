@@ -171,6 +171,15 @@ impl Stored {
         self.len() == other.len() && (0..self.len()).all(|place| self.bits(place) == other.bits(place))
     }
 
+    /// Rows one after the other as columns, `inner` of them side by side in a slab; without those that fill no slab.
+    pub fn side_by_side(&self, classes: usize, inner: usize) -> Self {
+        let slabs = self.len() / (classes * inner);
+        let places = (0..slabs).flat_map(|slab| {
+            (0..classes).flat_map(move |class| (0..inner).map(move |i| (slab * inner + i) * classes + class))
+        });
+        self.taken(places)
+    }
+
     /// The elements at `places`, in their order.
     pub fn taken(&self, places: impl IntoIterator<Item = usize>) -> Self {
         let places = places.into_iter();

@@ -194,9 +194,10 @@ fn questions_of_hardware() -> Vec<(Question, &'static [&'static str])> {
             (Op::Softmax, Dtype::F16),
             (Op::LogSoftmax, Dtype::Bf16),
         ] {
-            let slabs = slabs_of(dtype, &rows_of(dtype, classes), width);
-            let shape = [slabs.len(), classes, width];
-            questions.push((Question::of_logits(op, Stored::concatenated(dtype, &slabs), &shape, 1), told));
+            let rows = rows_of(dtype, classes);
+            let logits = Stored::concatenated(dtype, &rows).side_by_side(classes, width);
+            let shape = [rows.len() / width, classes, width];
+            questions.push((Question::of_logits(op, logits, &shape, 1), told));
         }
     }
     for classes in FLAT_JACOBIANS {
@@ -209,16 +210,6 @@ fn questions_of_hardware() -> Vec<(Question, &'static [&'static str])> {
         }
     }
     questions
-}
-
-/// Rows as columns, so many of them side by side; without those that fill no slab.
-fn slabs_of(dtype: Dtype, rows: &[Stored], width: usize) -> Vec<Stored> {
-    let slab = |rows: &[Stored]| {
-        let classes = rows[0].len();
-        let places = (0..classes).flat_map(|class| (0..width).map(move |row| row * classes + class));
-        Stored::concatenated(dtype, rows).taken(places)
-    };
-    rows.chunks_exact(width).map(slab).collect()
 }
 
 fn plan_of(question: &Question, gpu: &Gpu) -> Outcome<Plan> {

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Stdio;
-use std::time::Duration;
 
 use crate::fault_layer::{between, hangs};
 use crate::{Folder, Ran, has_adapter, npy, program};
@@ -13,7 +12,7 @@ fn run_with(fault: &str, arguments: &[&str], folder: &Folder) -> Ran {
     between(&mut command).env("FAULT", fault).args(arguments).current_dir(folder.path());
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let hung = hangs(&mut child, Duration::from_secs(600));
+    let hung = hangs(&mut child);
     let output = child.wait_with_output().unwrap();
     assert!(!hung, "{fault}: {}", String::from_utf8_lossy(&output.stderr));
     output.into()
