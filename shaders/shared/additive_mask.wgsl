@@ -5,17 +5,17 @@
 // Where the row's elements start.
 var<private> additive_of_row: u32;
 
-fn additive_place(part: u32, index: u32) -> u32 {
-    let digits = (parameters.adjustment.additive_digits >> (8u * part)) & 0xffu;
-    return place_of(
-        index, digits, parameters.adjustment.additive[2u * part], parameters.adjustment.additive[2u * part + 1u]);
-}
-
 fn begin_additive_mask(slab: u32, column: u32) {
-    additive_of_row =
-        parameters.adjustment.additive_start + additive_place(0u, slab) + additive_place(2u, column);
+    let digits = parameters.adjustment.additive_digits;
+    additive_of_row = parameters.adjustment.additive_start
+        + place_of(slab, digits & 0xffu, parameters.adjustment.additive[0], parameters.adjustment.additive[1])
+        + place_of(column, digits >> 16u, parameters.adjustment.additive[4], parameters.adjustment.additive[5]);
 }
 
-fn with_additive_mask(bits: u32, j: u32) -> u32 {
-    return sum_of_bits(bits, additive_mask[additive_of_row + additive_place(1u, j)]);
+fn with_additive_mask(bits: vec4<u32>, classes: vec4<u32>) -> vec4<u32> {
+    let digits = (parameters.adjustment.additive_digits >> 8u) & 0xffu;
+    let places = additive_of_row
+        + places_of(classes, digits, parameters.adjustment.additive[2], parameters.adjustment.additive[3]);
+    return sum_of_bits(bits, vec4<u32>(
+        additive_mask[places.x], additive_mask[places.y], additive_mask[places.z], additive_mask[places.w]));
 }

@@ -70,56 +70,57 @@ fn invert(bits: u32) {
     inverse = nearly + nearly * rest;
 }
 
-fn takes_part(j: u32) -> bool {
-    return j >= first_visible && j < end_visible && mask_allows(j) && counts(j);
+fn take_part(classes: vec4<u32>) -> vec4<bool> {
+    let visible = (classes >= vec4<u32>(first_visible)) & (classes < vec4<u32>(end_visible));
+    return visible & mask_allows(classes) & counts(classes);
 }
 
-// The logit of class j from what is stored for it.
-fn as_logit(stored_bits: u32, j: u32) -> u32 {
-    if !takes_part(j) {
-        return NO_LOGIT;
-    }
+// The logits of a quad of classes from what is stored for them.
+fn as_logits(stored_bits: vec4<u32>, classes: vec4<u32>) -> vec4<u32> {
     var bits = stored_bits;
     if has(ONE_TEMPERATURE | TEMPERATURE_PER_ROW) {
         bits = tempered(bits);
     }
-    return one_nan(with_additive_mask(bits, j));
+    bits = with_additive_mask(bits, classes);
+    bits = select(bits, vec4<u32>(NAN_BITS), magnitudes(bits) > vec4<u32>(INFINITY_BITS));
+    return select(vec4<u32>(NO_LOGIT), bits, take_part(classes));
 }
 
 fn logit(j: u32) -> u32 {
-    return as_logit(load_logits(logits_of_row + j * parameters.inner), j);
+    return as_logits(vec4<u32>(load_logits(logits_of_row + j * parameters.inner)), vec4<u32>(j)).x;
+}
+
+fn magnitudes(bits: vec4<u32>) -> vec4<u32> {
+    return bits & vec4<u32>(0x7fffffffu);
 }
 
 // x / T. The power of two is counted in the exponent's bits, which also keeps a compiler from merging the
 // product into what comes after it, differently in each pass.
-fn tempered(bits: u32) -> u32 {
+fn tempered(bits: vec4<u32>) -> vec4<u32> {
     if power == NO_TEMPERATURE {
-        return NAN_BITS;
+        return vec4<u32>(NAN_BITS);
     }
-    let product = bitcast<u32>(bitcast<f32>(bits) * inverse);
-    let sign = bits & 0x80000000u;
-    let exponent = i32((product >> 23u) & 0xffu);
+    let product = bitcast<vec4<u32>>(bitcast<vec4<f32>>(bits) * inverse);
+    let sign = bits & vec4<u32>(0x80000000u);
+    let exponent = vec4<i32>((product >> vec4<u32>(23u)) & vec4<u32>(0xffu));
     let moved = exponent + power;
-    let shifted = (product & 0x807fffffu) | (u32(clamp(moved, 0, 255)) << 23u);
-    let within = select(shifted, sign, exponent == 0 || moved <= 0);
-    let finite = select(within, sign | INFINITY_BITS, moved >= 255 && exponent != 0);
-    return select(finite, bits, (bits & 0x7fffffffu) >= INFINITY_BITS);
+    let clamped = vec4<u32>(clamp(moved, vec4<i32>(0), vec4<i32>(255)));
+    let shifted = (product & vec4<u32>(0x807fffffu)) | (clamped << vec4<u32>(23u));
+    let vanishes = exponent == vec4<i32>(0);
+    let within = select(shifted, sign, vanishes | (moved <= vec4<i32>(0)));
+    let overflows = (moved >= vec4<i32>(255)) & !vanishes;
+    let finite = select(within, sign | vec4<u32>(INFINITY_BITS), overflows);
+    return select(finite, bits, magnitudes(bits) >= vec4<u32>(INFINITY_BITS));
 }
 
-fn sum_of_bits(left: u32, right: u32) -> u32 {
-    let left_special = (left & 0x7fffffffu) >= INFINITY_BITS;
-    let right_special = (right & 0x7fffffffu) >= INFINITY_BITS;
-    if left_special && right_special && left != right {
-        // A NaN, or infinities of both signs.
-        return NAN_BITS;
-    }
-    if left_special {
-        return left;
-    }
-    if right_special {
-        return right;
-    }
-    return bitcast<u32>(bitcast<f32>(left) + bitcast<f32>(right));
+fn sum_of_bits(left: vec4<u32>, right: vec4<u32>) -> vec4<u32> {
+    let left_special = magnitudes(left) >= vec4<u32>(INFINITY_BITS);
+    let right_special = magnitudes(right) >= vec4<u32>(INFINITY_BITS);
+    let finite = bitcast<vec4<u32>>(bitcast<vec4<f32>>(left) + bitcast<vec4<f32>>(right));
+    let special = select(right, left, left_special);
+    // A NaN, or infinities of both signs.
+    let undefined = left_special & right_special & (left != right);
+    return select(select(finite, special, left_special | right_special), vec4<u32>(NAN_BITS), undefined);
 }
 
 fn is_masked(bits: u32) -> bool {
@@ -127,5 +128,5 @@ fn is_masked(bits: u32) -> bool {
 }
 
 fn inverse_temperature() -> f32 {
-    return bitcast<f32>(tempered(0x3f800000u));
+    return bitcast<f32>(tempered(vec4<u32>(0x3f800000u)).x);
 }

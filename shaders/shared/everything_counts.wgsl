@@ -1,5 +1,5 @@
 // Every class counts that is not masked.
 
-fn counts(j: u32) -> bool {
-    return true;
+fn counts(classes: vec4<u32>) -> vec4<bool> {
+    return vec4<bool>(true);
 }

@@ -5,18 +5,18 @@
 // Where the row's elements start.
 var<private> mask_of_row: u32;
 
-// The offset that part `part` (0 slabs, 1 classes, 2 columns) of a place has.
-fn mask_place(part: u32, index: u32) -> u32 {
-    let digits = (parameters.adjustment.mask_digits >> (8u * part)) & 0xffu;
-    return place_of(
-        index, digits, parameters.adjustment.mask[2u * part], parameters.adjustment.mask[2u * part + 1u]);
-}
-
 fn begin_mask(slab: u32, column: u32) {
-    mask_of_row = parameters.adjustment.mask_start + mask_place(0u, slab) + mask_place(2u, column);
+    let digits = parameters.adjustment.mask_digits;
+    mask_of_row = parameters.adjustment.mask_start
+        + place_of(slab, digits & 0xffu, parameters.adjustment.mask[0], parameters.adjustment.mask[1])
+        + place_of(column, digits >> 16u, parameters.adjustment.mask[4], parameters.adjustment.mask[5]);
 }
 
-fn mask_allows(j: u32) -> bool {
-    let place = mask_of_row + mask_place(1u, j);
-    return ((mask[place >> 2u] >> (8u * (place & 3u))) & 0xffu) != 0u;
+fn mask_allows(classes: vec4<u32>) -> vec4<bool> {
+    let digits = (parameters.adjustment.mask_digits >> 8u) & 0xffu;
+    let places = mask_of_row
+        + places_of(classes, digits, parameters.adjustment.mask[2], parameters.adjustment.mask[3]);
+    let words = vec4<u32>(
+        mask[places.x >> 2u], mask[places.y >> 2u], mask[places.z >> 2u], mask[places.w >> 2u]);
+    return ((words >> (8u * (places & vec4<u32>(3u)))) & vec4<u32>(0xffu)) != vec4<u32>(0u);
 }

@@ -2,6 +2,6 @@
 
 fn begin_mask(slab: u32, column: u32) {}
 
-fn mask_allows(j: u32) -> bool {
-    return true;
+fn mask_allows(classes: vec4<u32>) -> vec4<bool> {
+    return vec4<bool>(true);
 }

@@ -24,8 +24,5 @@ fn logits_from(j: u32, end: u32) -> vec4<u32> {
         load_logits(places.x), load_logits(places.y), load_logits(places.z), load_logits(places.w));
     let quad = quad_of_classes(j);
     let there = min(quad, vec4<u32>(end - 1u));
-    let adjusted = vec4<u32>(
-        as_logit(bits.x, there.x), as_logit(bits.y, there.y), as_logit(bits.z, there.z),
-        as_logit(bits.w, there.w));
-    return select(vec4<u32>(NO_LOGIT), adjusted, quad < vec4<u32>(end));
+    return select(vec4<u32>(NO_LOGIT), as_logits(bits, there), quad < vec4<u32>(end));
 }

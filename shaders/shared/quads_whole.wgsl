@@ -5,7 +5,5 @@ fn classes_from(j: u32, end: u32) -> vec4<u32> {
 }
 
 fn logits_from(j: u32, end: u32) -> vec4<u32> {
-    let bits = load_logits_quad((logits_of_row + j) / 4u);
-    return vec4<u32>(
-        as_logit(bits.x, j), as_logit(bits.y, j + 1u), as_logit(bits.z, j + 2u), as_logit(bits.w, j + 3u));
+    return as_logits(load_logits_quad((logits_of_row + j) / 4u), classes_from(j, end));
 }

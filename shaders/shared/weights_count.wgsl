@@ -1,5 +1,7 @@
 // A weight of 0 removes its class.
 
-fn counts(j: u32) -> bool {
-    return (operand(j) & 0x7fffffffu) != 0u;
+fn counts(classes: vec4<u32>) -> vec4<bool> {
+    let weights = vec4<u32>(
+        operand(classes.x), operand(classes.y), operand(classes.z), operand(classes.w));
+    return (weights & vec4<u32>(0x7fffffffu)) != vec4<u32>(0u);
 }
