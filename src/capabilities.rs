@@ -93,7 +93,7 @@ impl Capabilities {
                 .min(limits.max_compute_workgroup_size_x),
             workgroup_bytes: u64::from(limits.max_compute_workgroup_storage_size),
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
-            subgroup_lanes: subgroup_lanes.filter(|lanes| lanes.is_power_of_two()),
+            subgroup_lanes: None,
             subgroups_lie: false,
             software,
             maps_buffers: false,
@@ -102,14 +102,18 @@ impl Capabilities {
             adapter: None,
             tuning: None,
         }
+        .with_subgroups_of(subgroup_lanes)
     }
 
-    /// The same without subgroups, where they were found to `lie`.
-    pub(crate) fn trusting_subgroups_unless(self, lie: bool) -> Self {
-        match lie {
-            true => Capabilities { subgroup_lanes: None, subgroups_lie: true, ..self },
-            false => self,
-        }
+    /// The same with subgroups of so many lanes at least, or without, where kernels can use none such.
+    pub(crate) fn with_subgroups_of(self, lanes: Option<u32>) -> Self {
+        let subgroup_lanes = lanes.filter(|lanes| lanes.is_power_of_two());
+        Capabilities { subgroup_lanes, subgroups_lie: false, ..self }
+    }
+
+    /// The same without subgroups, which were found to lie.
+    pub(crate) fn without_lying_subgroups(self) -> Self {
+        Capabilities { subgroup_lanes: None, subgroups_lie: true, ..self }
     }
 
     /// Elements of `bytes` each that one binding covers wherever it starts, in 32-bit indices.
@@ -126,8 +130,15 @@ mod tests {
     #[test]
     fn subgroups_that_lie_are_none() {
         let capabilities = Capabilities::of("", &wgpu::Limits::defaults(), Some(8), false);
-        assert_eq!(capabilities.clone().trusting_subgroups_unless(false), capabilities);
-        let without = capabilities.trusting_subgroups_unless(true);
+        let without = capabilities.clone().without_lying_subgroups();
         assert!(without.subgroups_lie && without.subgroup_lanes.is_none());
+        assert_eq!(without.with_subgroups_of(Some(8)), capabilities);
+    }
+
+    #[test]
+    fn subgroups_that_no_kernel_can_use_are_none() {
+        let capabilities = Capabilities::of("", &wgpu::Limits::defaults(), None, false);
+        assert_eq!(capabilities.clone().with_subgroups_of(Some(0)), capabilities);
+        assert_eq!(capabilities.clone().with_subgroups_of(Some(12)), capabilities);
     }
 }

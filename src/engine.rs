@@ -155,6 +155,17 @@ impl Engine {
         self
     }
 
+    /// The same engine with subgroups for its GPU, as [`Gpu::with_subgroups`]; unchanged where it has none.
+    ///
+    /// # Errors
+    /// As [`Gpu::with_subgroups`].
+    pub async fn with_subgroups(mut self, lanes: u32) -> Result<Engine> {
+        if let Open::Gpu(gpu) | Open::Either(gpu, _) = &mut self.open {
+            *gpu = gpu.with_subgroups(lanes).await?;
+        }
+        Ok(self)
+    }
+
     /// Whether elements of this type are computed on the GPU.
     pub fn uses_gpu(&self, dtype: Dtype) -> bool {
         !matches!(self.choice_for(dtype), Choice::Cpu(_))

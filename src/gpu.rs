@@ -197,13 +197,11 @@ impl Gpu {
         // In a browser, where there is one thread, wgpu's types stay on it.
         #[cfg_attr(target_arch = "wasm32", expect(clippy::arc_with_non_send_sync))]
         let held = Arc::new(held);
-        let as_reported = Gpu::with(held, info, capabilities.clone());
-        let lie = as_reported.shuffles_lie(waiting).await?;
-        let capabilities = capabilities.trusting_subgroups_unless(lie);
-        let as_written = if lie { as_reported.planning_with(capabilities.clone()) } else { as_reported };
+        let as_written = Gpu::with(held, info, capabilities).trusting_its_subgroups(waiting).await?;
         if as_written.exponential_error(waiting).await? <= exponential_check::TOLERATED {
             return Ok(as_written);
         }
+        let capabilities = as_written.capabilities().clone();
         Ok(as_written.planning_with(Capabilities { hide_intermediates: true, ..capabilities }))
     }
 
@@ -221,6 +219,21 @@ impl Gpu {
     /// ```
     pub fn planning_with(&self, capabilities: Capabilities) -> Gpu {
         Gpu::with(Arc::clone(&self.shared.held), self.info().clone(), capabilities)
+    }
+
+    /// A context on the same device that plans with subgroups of `lanes` lanes at least, for a device that has them
+    /// though wgpu does not say so: in browsers, where wgpu 30 neither reports WebGPU's feature `"subgroups"` nor asks for
+    /// it. A page that has `GPUAdapter.requestDevice` require it may tell so here, with the adapter's `subgroupMinSize`,
+    /// which stands in [`Gpu::info`] as `subgroup_min_size`.
+    ///
+    /// They are checked first, as on every device that reports them. Where they give wrong answers, plans go without, and
+    /// [`Capabilities::subgroups_lie`] is set.
+    ///
+    /// # Errors
+    /// [`Error::Device`] of the check's shader, where the device has no subgroups after all.
+    pub async fn with_subgroups(&self, lanes: u32) -> Result<Gpu> {
+        let capabilities = self.capabilities().clone().with_subgroups_of(Some(lanes));
+        self.planning_with(capabilities).trusting_its_subgroups(Waiting::default()).await
     }
 
     /// A context on the same device with a table of what was measured on it, for calls whose
@@ -256,6 +269,14 @@ impl Gpu {
             recycled: Mutex::default(),
         });
         Gpu { shared }
+    }
+
+    /// Itself; or, where its subgroups give wrong answers, a context that plans without them.
+    async fn trusting_its_subgroups(self, waiting: Waiting) -> Result<Gpu> {
+        match self.shuffles_lie(waiting).await? {
+            false => Ok(self),
+            true => Ok(self.planning_with(self.capabilities().clone().without_lying_subgroups())),
+        }
     }
 
     /// Whether lanes find others by shuffles than they should.

@@ -7,7 +7,7 @@ use common::device::{Processor, gpu, own_device};
 use common::question::Question;
 use common::rows_of_interest::Character;
 use common::stored::Stored;
-use wgpu_softmax::{Dtype, Gpu, Op, wgpu};
+use wgpu_softmax::{Dtype, Error, Gpu, Op, wgpu};
 
 /// Short rows, a long one that is split, columns and an operand: all kernels but the Jacobian's.
 const QUESTIONS: [(Op, Dtype, &[usize], usize); 4] = [
@@ -106,4 +106,29 @@ fn each_feature_absent() {
     if own_device(&gpu.info().name, wgpu::Features::SHADER_F16, limits.clone()).is_some() {
         judged("with f16", features | wgpu::Features::SHADER_F16, limits);
     }
+}
+
+/// What a browser's page tells of a device that wgpu does not tell of.
+#[test]
+fn subgroups_that_are_told_of() {
+    let Some(gpu) = gpu() else { return };
+    let Some(lanes) = gpu.capabilities().subgroup_lanes else { return };
+    let (limits, features) = (gpu.device().limits(), gpu.device().features());
+    let told = |context: &Gpu, lanes| pollster::block_on(context.with_subgroups(lanes));
+
+    let context = judged("with subgroups", features, limits.clone());
+    let mut capabilities = context.capabilities().clone();
+    capabilities.subgroup_lanes = None;
+    assert_eq!(
+        told(&context.planning_with(capabilities), lanes).unwrap().capabilities(),
+        context.capabilities()
+    );
+    // Groups that no subgroup of this adapter can be are found out.
+    let too_many = told(&context, 2 * gpu.info().subgroup_max_size).unwrap();
+    assert!(too_many.capabilities().subgroups_lie && too_many.capabilities().subgroup_lanes.is_none());
+
+    let context = judged("without subgroups", features - wgpu::Features::SUBGROUP, limits);
+    let error = told(&context, lanes).unwrap_err();
+    assert!(matches!(error, Error::Device { .. }), "{error:?}");
+    assert!(context.softmax_blocking(&[6.0_f32, 3.0], &[2], -1).is_ok(), "the context is what it was");
 }

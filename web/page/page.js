@@ -4,6 +4,7 @@ import init, { Calculator, Logits } from "./wgpu_softmax_web.js";
 import { drawBars, shown } from "./bars.js";
 import { HeatMap } from "./heat-map.js";
 import { drawSpeed } from "./speed-chart.js";
+import { openWithSubgroups } from "./subgroups.js";
 
 const the = (id) => document.getElementById(id);
 const FEW_CLASSES = 20;
@@ -45,14 +46,15 @@ async function open(choice) {
     the("processor").value = "cpu";
     the("processor").disabled = true;
   } else {
-    calculator = await Calculator.open(choice);
+    calculator = await openWithSubgroups(Calculator, choice);
     if (choice === "auto" && !calculator.onGpu) {
       note = `The only adapter here, ${named(adapter)}, computes on the CPU itself, more slowly than this page does. ` +
         "Choose “GPU” to use it all the same.";
     }
   }
+  const subgroups = calculator.subgroupLanes > 0 ? `, with subgroups of ${calculator.subgroupLanes} lanes` : "";
   the("device").textContent = calculator.onGpu
-    ? `Runs on the GPU by WebGPU: ${named(adapter)}.` : "Runs on the CPU, in WebAssembly.";
+    ? `Runs on the GPU by WebGPU: ${named(adapter)}${subgroups}.` : "Runs on the CPU, in WebAssembly.";
   the("note").hidden = !note;
   the("note").textContent = note;
   the("measure").disabled = !calculator.onGpu;

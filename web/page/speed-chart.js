@@ -1,11 +1,11 @@
 // GB/s over the length of rows, for softmax and for the copy.
 
 const WIDTH = 560;
-const HEIGHT = 280;
+const HEIGHT = 300;
 const LEFT = 48;
-const RIGHT = 16;
-const TOP = 28;
-const BOTTOM = 36;
+const RIGHT = 28;
+const TOP = 36;
+const BOTTOM = 50;
 
 function element(name, attributes, text) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -39,9 +39,9 @@ export function drawSpeed(place, points) {
     svg.append(element("text", { x: LEFT - 6, y: y(rate) + 4, "text-anchor": "end" }, Number(rate.toPrecision(3))));
   }
   for (let power = first; power <= last; power += 2) {
-    svg.append(element("text", { x: x(2 ** power), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, lengthShown(2 ** power)));
+    svg.append(element("text", { x: x(2 ** power), y: HEIGHT - BOTTOM + 19, "text-anchor": "middle" }, lengthShown(2 ** power)));
   }
-  svg.append(element("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "classes in a row"));
+  svg.append(element("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, "classes in a row"));
   svg.append(element("text", { x: LEFT - 6, y: 14, "text-anchor": "end" }, "GB/s"));
   [["softmax", 1], ["copy", 2]].forEach(([name, column]) => {
     const path = points.map((point) => `${x(point[0])},${y(point[column])}`).join(" ");

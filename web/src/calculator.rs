@@ -32,6 +32,18 @@ impl Calculator {
         Ok(Calculator { engine: device.open().await? })
     }
 
+    /// The same with subgroups of at least so many lanes, of a GPU whose device was asked for with them.
+    #[wasm_bindgen(js_name = withSubgroups)]
+    pub async fn with_subgroups(self, lanes: u32) -> Outcome<Calculator> {
+        Ok(Calculator { engine: self.engine.with_subgroups(lanes).await? })
+    }
+
+    /// Lanes of the smallest subgroup that is made use of; 0 where none is.
+    #[wasm_bindgen(getter, js_name = subgroupLanes)]
+    pub fn subgroup_lanes(&self) -> u32 {
+        self.engine.gpu().and_then(|gpu| gpu.capabilities().subgroup_lanes).unwrap_or(0)
+    }
+
     #[wasm_bindgen(getter, js_name = onGpu)]
     pub fn on_gpu(&self) -> bool {
         self.engine.uses_gpu(Dtype::F32)

@@ -33,6 +33,8 @@ async function onGpu(browser, options) {
   const { page, ...rest } = await opened(browser, options);
   await settled(page, () => page.selectOption("#processor", "gpu"));
   await page.waitForFunction(() => /Runs on the GPU by WebGPU: .*\w/.test(document.getElementById("device").textContent));
+  const offered = await page.evaluate(async () => (await navigator.gpu.requestAdapter()).features.has("subgroups"));
+  assert.equal(/with subgroups of \d+ lanes/.test(await page.locator("#device").textContent()), offered, "subgroups");
   return { page, ...rest };
 }
 
