@@ -6,6 +6,7 @@
 
 use crate::{Op, Options, Output};
 
+use super::caches;
 use super::exponential::Anchors;
 use super::instruction_set::{InstructionSet, Machine, Task};
 use super::lanes::{self, AHEAD, BLOCK, BlockSums, LANES, Lanes, STRETCH, Totals, chunk_of, store};
@@ -14,14 +15,11 @@ use super::statistics::{
     Finish, LastStep, MeasuredRows, ROWS_AT_ONCE, Scaled, ScaledTerms, Statistics, Subtracted, Take,
 };
 use super::threads;
+use super::two_blocks;
 use super::vectors::{Larger, Vector};
 
 /// Logits of one row that are worth a task of their own: a whole number of stretches.
 pub(super) const LOGITS_PER_PIECE: usize = 16 * STRETCH;
-
-/// Results of at least so many bytes are written past the caches: they would not stay there anyway, and need not be
-/// read before they are overwritten.
-const STREAMED_BYTES: usize = 48 << 20;
 
 /// Computes every row of a compact `rows × classes` batch.
 pub(super) fn compute<T: Real>(
@@ -37,7 +35,7 @@ pub(super) fn compute<T: Real>(
         _ => 1,
     };
     let rows_per_task = (threads::LOGITS_PER_TASK / classes).max(1);
-    let streamed = op.output() == Output::PerElement && size_of_val(result) >= STREAMED_BYTES;
+    let streamed = op.output() == Output::PerElement && size_of_val(result) >= caches::streamed_bytes();
     threads::for_each_piece_with(result, rows_per_task * results_per_row, &|terms, task, result| {
         let logits = logits.get(task * rows_per_task * classes..).unwrap_or_default();
         if classes <= LOGITS_PER_PIECE {
@@ -258,6 +256,8 @@ impl<T: Real> Task for WholeRows<'_, T> {
                     _ => result.fill(row.log_sum_exp()),
                 }
             }
+        } else if op == Op::Softmax && two_blocks::serves::<T, M>(classes) {
+            two_blocks::softmax(machine, logits, classes, result, options);
         } else if op == Op::Softmax {
             for first in (0..logits.len()).step_by(classes) {
                 let (logits, result) = (&logits[first..], &mut result[first..]);
@@ -558,4 +558,33 @@ fn write_chunks<T: Real, M: Machine>(
 #[inline(always)]
 fn store_exactly<V: Vector>(numbers: V, count: usize, places: &mut [V::Number]) {
     store(numbers, count, &mut places[..count]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wherever in a cache line the rows begin.
+    #[test]
+    fn rows_past_the_caches_are_the_same() {
+        for classes in [67, 100, 128, 129, 200, 256, 1001, 4097, 5003] {
+            let logits: Vec<f32> = (0..3 * classes).map(|index| ((index * 37) % 101) as f32 * 0.3).collect();
+            for (op, begin) in [(Op::Softmax, 0), (Op::Softmax, 1), (Op::LogSoftmax, 0), (Op::LogSoftmax, 5)]
+            {
+                for instructions in InstructionSet::all() {
+                    let [cached, past] = [false, true].map(|streamed| {
+                        let mut memory = vec![7.0; begin + logits.len() + 1];
+                        let result = &mut memory[begin..][..logits.len()];
+                        let terms = &mut Vec::new();
+                        let places = Places { result, results_per_row: classes, streamed, terms };
+                        let options = &Options::default();
+                        instructions.run(WholeRows { op, logits: &logits, classes, places, options });
+                        memory
+                    });
+                    assert!(cached == past, "{op} of rows of {classes} from place {begin}, {instructions:?}");
+                    assert_eq!((past[..begin].iter().sum(), past.last()), (7.0 * begin as f32, Some(&7.0)));
+                }
+            }
+        }
+    }
 }

@@ -1,0 +1,42 @@
+//! What the machine's caches hold.
+
+use std::sync::OnceLock;
+
+/// Results of at least so many bytes are written past the caches: they would not stay there anyway, and need not be
+/// read before they are overwritten.
+pub(super) fn streamed_bytes() -> usize {
+    static BYTES: OnceLock<usize> = OnceLock::new();
+    // Until then, some of what is written is still there for whoever reads it next.
+    *BYTES.get_or_init(|| last_level_bytes().unwrap_or(ORDINARY_BYTES) / 2 * 3)
+}
+
+/// A last level of a server's or a desktop's, where the machine does not tell.
+const ORDINARY_BYTES: usize = 32 << 20;
+
+/// Bytes of the cache before memory.
+#[cfg(target_arch = "x86_64")]
+fn last_level_bytes() -> Option<usize> {
+    let caches = raw_cpuid::CpuId::new().get_cache_parameters()?;
+    let bytes = caches.map(|cache| {
+        cache.sets() * cache.associativity() * cache.coherency_line_size() * cache.physical_line_partitions()
+    });
+    bytes.max().filter(|&bytes| bytes > 0)
+}
+
+/// Only x86-64 is written to past the caches.
+#[cfg(not(target_arch = "x86_64"))]
+fn last_level_bytes() -> Option<usize> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caches_are_of_this_world() {
+        let bytes = last_level_bytes().unwrap_or(ORDINARY_BYTES);
+        assert!((1 << 16..1 << 34).contains(&bytes), "{bytes}");
+        assert_eq!(streamed_bytes(), bytes / 2 * 3);
+    }
+}
