@@ -42,11 +42,13 @@ impl std::fmt::Display for Dtypes {
     }
 }
 
-/// What buffers an adjustment of logits has: none where it is a temperature for all, or causality.
+/// What buffers an adjustment of logits has (none where it is a temperature for all, or causality), and how its masks lie.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Adjusted {
     pub(crate) mask: bool,
     pub(crate) additive_mask: bool,
+    /// Whether a mask is broadcast along some of the classes' axes, and not along others.
+    pub(crate) by_digits: bool,
     pub(crate) per_row: bool,
 }
 
@@ -242,12 +244,16 @@ impl Shader {
 
     /// What becomes of the logits before anything else.
     fn logits(&self) -> Vec<&'static str> {
-        let Some(Adjusted { mask, additive_mask, per_row }) = self.adjusted else {
+        let Some(Adjusted { mask, additive_mask, by_digits, per_row }) = self.adjusted else {
             return vec![part!("shared/plain_logits.wgsl")];
         };
         let mut parts = vec![part!("shared/adjusted_logits.wgsl")];
         if mask || additive_mask {
             parts.push(part!("shared/mask_place.wgsl"));
+            parts.push(match by_digits {
+                true => part!("shared/places_by_digits.wgsl"),
+                false => part!("shared/places_in_line.wgsl"),
+            });
         }
         parts.push(if mask { part!("shared/mask.wgsl") } else { part!("shared/no_mask.wgsl") });
         parts.push(match additive_mask {
@@ -546,6 +552,7 @@ impl Shader {
             (self.adjusted.is_some(), Some("adjusted".to_string())),
             (adjusted.mask, Some("mask".to_string())),
             (adjusted.additive_mask, Some("additive_mask".to_string())),
+            (adjusted.by_digits, Some("by_digits".to_string())),
             (adjusted.per_row, Some("per_row".to_string())),
             (self.class_weights, Some("class_weights".to_string())),
             (self.op.is_loss() && !self.row_values && writes, Some("gradient_alone".to_string())),
@@ -707,11 +714,12 @@ fn variants(plain: &Shader) -> Vec<Shader> {
         none,
         Adjusted { mask: true, ..none },
         Adjusted { additive_mask: true, ..none },
+        Adjusted { mask: true, additive_mask: true, by_digits: true, ..none },
         Adjusted { per_row: true, ..none },
     ];
     variants.extend(adjustments.map(|adjusted| Shader { adjusted: Some(adjusted), ..*plain }));
     for shader in &inputs {
-        let all = Adjusted { mask: true, additive_mask: true, per_row: true };
+        let all = Adjusted { mask: true, additive_mask: true, by_digits: false, per_row: true };
         let adjusted = Shader { adjusted: Some(all), ..*shader };
         let in_place = Shader { in_place: true, ..*shader };
         let can_be_in_place = shader.op.output() == Output::PerElement;

@@ -165,9 +165,11 @@ impl Job {
     pub(crate) fn adjusted(&self) -> Option<Adjusted> {
         let kinds = self.adjustment.kinds;
         let has = |kind: u32| kinds & kind != 0;
+        let by_digits = |digits: u32| (digits >> 8) & 0xff > 1;
         (kinds != 0 || Sums::of(self.op) == Sums::Weighted).then_some(Adjusted {
             mask: has(kind::MASK),
             additive_mask: has(kind::ADDITIVE_MASK),
+            by_digits: by_digits(self.adjustment.mask_digits) || by_digits(self.adjustment.additive_digits),
             per_row: has(kind::TEMPERATURE_PER_ROW | kind::LENGTHS),
         })
     }

@@ -18,11 +18,9 @@ const SIXTEEN_BITS: [Dtype; 2] = [Dtype::F16, Dtype::Bf16];
 fn every_length_up_to_seventy() {
     for dtype in SIXTEEN_BITS {
         let mut worst: f64 = 0.0;
-        // How a number is stored is another part of a shader than what is computed: not with every operation, as software
-        // drivers compile each for seconds.
-        let stored_otherwise = [Op::Softmax, Op::LogSumExp, Op::LogSoftmaxVjp, Op::Jacobian];
-        let ops = if dtype == Dtype::F16 { &Op::ALL[..] } else { &stored_otherwise };
-        for &op in ops {
+        // How a number is stored is another part of a shader than what is computed: not with every operation (all of them
+        // are below, along other axes), as software drivers compile each for seconds.
+        for op in [Op::Softmax, Op::LogSumExp, Op::LogSoftmaxVjp, Op::Jacobian] {
             for classes in 1..=70 {
                 if op.output() == Output::PerPair && classes > 20 && classes % 8 != 1 {
                     continue;
@@ -30,7 +28,7 @@ fn every_length_up_to_seventy() {
                 let logits = Stored::row(dtype, Character::Normal, 5 * classes, 3);
                 let along = Question::of_logits(op, logits, &[5, classes], 1);
                 worst = worst.max(along.put("odd lengths").units);
-                if stored_otherwise.contains(&op) {
+                if op == Op::Softmax {
                     along.result(Dtype::F32).put("odd lengths to f32");
                 }
             }
@@ -77,7 +75,7 @@ fn every_mixture_of_logits_and_results() {
 #[test]
 fn every_character_and_special_row() {
     for dtype in SIXTEEN_BITS {
-        for classes in [1, 2, 3, 33, 64, 781] {
+        for classes in [1, 2, 3, 33, 64, 129] {
             let characters =
                 Character::ALL.iter().map(|&character| Stored::row(dtype, character, classes, 6));
             let rows: Vec<Stored> = characters.chain(Stored::special_rows(dtype, classes)).collect();
@@ -88,7 +86,10 @@ fn every_character_and_special_row() {
                     let question =
                         Question::of_logits(op, logits.clone(), &[rows.len(), classes], 1).options(options);
                     question.put("every character");
-                    question.result(Dtype::F32).put("every character to f32");
+                    // Of what makes f32 of 16 bits, one operation: each has shaders of its own for that.
+                    if op == Op::LogSoftmax {
+                        question.result(Dtype::F32).put("every character to f32");
+                    }
                 }
             }
         }

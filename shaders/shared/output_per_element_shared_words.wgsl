@@ -31,14 +31,15 @@ fn write_lane(walk: Walk, lane: u32, first: u32, classes: u32, first_chunk: bool
     let start = result_of_row + first;
     let end = start + classes;
     for (var word = (start >> 1u) + lane; 2u * word < end; word += LANES) {
-        let low = 2u * word - result_of_row;
-        let high = low + 1u;
+        // Where a half belongs to another row, its neighbour stands in for it.
+        let low = finished(max(2u * word, start) - result_of_row, row);
+        let high = finished(min(2u * word + 1u, end - 1u) - result_of_row, row);
         if 2u * word < start {
-            store_result(2u * word + 1u, finished(high, row));
+            store_result(2u * word + 1u, high);
         } else if 2u * word + 1u >= end {
-            store_result(2u * word, finished(low, row));
+            store_result(2u * word, low);
         } else {
-            store_word(word, stored(finished(low, row)) | (stored(finished(high, row)) << 16u));
+            store_word(word, stored(low) | (stored(high) << 16u));
         }
     }
 }
