@@ -67,12 +67,12 @@ impl<const ROWS: usize, const CHUNKS: usize> FewRows<ROWS, CHUNKS> {
             let anchors = anchors.permuted(&Self::OF_ROW[row]);
             let mut sums = totals[row].next_block(machine);
             // One loop, which the compiler writes out, so that all of this stays in registers.
-            for index in 0..CHUNKS {
+            for (index, chunk) in chunks[row].iter_mut().enumerate() {
                 if index > 0 && index.is_multiple_of(BLOCK) {
                     totals[row].add(&sums);
                     sums = totals[row].next_block(machine);
                 }
-                chunks[row][index] = sums.add(index % BLOCK, chunks[row][index], &anchors);
+                *chunk = sums.add(index % BLOCK, *chunk, &anchors);
             }
             totals[row].add(&sums);
         }
