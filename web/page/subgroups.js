@@ -20,6 +20,6 @@ export async function openWithSubgroups(Calculator, choice) {
     Adapter.requestDevice = requestDevice;
   }
   if (lanes === 0 || !calculator.onGpu) return calculator;
-  // What came of it is gone by; a browser whose shaders do not know them after all computes without.
+  // The library checks them first. A browser whose shaders do not know them after all computes without.
   return calculator.withSubgroups(lanes).catch(() => Calculator.open(choice));
 }
