@@ -81,17 +81,12 @@ fn as_logits(stored_bits: vec4<u32>, classes: vec4<u32>) -> vec4<u32> {
     if has(ONE_TEMPERATURE | TEMPERATURE_PER_ROW) {
         bits = tempered(bits);
     }
-    bits = with_additive_mask(bits, classes);
-    bits = select(bits, vec4<u32>(NAN_BITS), magnitudes(bits) > vec4<u32>(INFINITY_BITS));
+    bits = one_nan_each(with_additive_mask(bits, classes));
     return select(vec4<u32>(NO_LOGIT), bits, take_part(classes));
 }
 
 fn logit(j: u32) -> u32 {
     return as_logits(vec4<u32>(load_logits(logits_of_row + j * parameters.inner)), vec4<u32>(j)).x;
-}
-
-fn magnitudes(bits: vec4<u32>) -> vec4<u32> {
-    return bits & vec4<u32>(0x7fffffffu);
 }
 
 // x / T. The power of two is counted in the exponent's bits, which also keeps a compiler from merging the

@@ -4,8 +4,7 @@ fn begin_adjustment(slab: u32, column: u32) {}
 
 // The logits of a quad of classes from what is stored for them.
 fn as_logits(bits: vec4<u32>, classes: vec4<u32>) -> vec4<u32> {
-    let is_nan = (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(INFINITY_BITS);
-    return select(bits, vec4<u32>(NAN_BITS), is_nan);
+    return one_nan_each(bits);
 }
 
 fn logit(j: u32) -> u32 {

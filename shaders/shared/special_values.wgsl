@@ -36,3 +36,13 @@ fn is_empty_key(key: u32) -> bool {
 fn one_nan(bits: u32) -> u32 {
     return select(bits, NAN_BITS, (bits & 0x7fffffffu) > INFINITY_BITS);
 }
+
+// The same, of each of a quad.
+fn one_nan_each(bits: vec4<u32>) -> vec4<u32> {
+    return select(bits, vec4<u32>(NAN_BITS), magnitudes(bits) > vec4<u32>(INFINITY_BITS));
+}
+
+// Without their signs.
+fn magnitudes(bits: vec4<u32>) -> vec4<u32> {
+    return bits & vec4<u32>(0x7fffffffu);
+}

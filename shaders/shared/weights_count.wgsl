@@ -3,5 +3,5 @@
 fn counts(classes: vec4<u32>) -> vec4<bool> {
     let weights = vec4<u32>(
         operand(classes.x), operand(classes.y), operand(classes.z), operand(classes.w));
-    return (weights & vec4<u32>(0x7fffffffu)) != vec4<u32>(0u);
+    return magnitudes(weights) != vec4<u32>(0u);
 }

@@ -16,15 +16,15 @@ use super::statistics::{Finish, Statistics};
 use super::vectors::Vector;
 
 /// Most chunks of a row.
-const CHUNKS: usize = 2 * BLOCK;
+const MOST_CHUNKS: usize = 2 * BLOCK;
 
 /// Whether rows of so many classes are computed here: where registers hold two rows, and as much to compute with.
 /// Where they do not, rows go to memory and back either way, and one at a time is faster.
 pub(super) const fn serves<T, M: Machine>(classes: usize) -> bool {
     size_of::<T>() == size_of::<f32>()
-        && M::REGISTERS_OF_F32 >= 4 * CHUNKS * LANES
+        && M::REGISTERS_OF_F32 >= 4 * MOST_CHUNKS * LANES
         && classes > BLOCK * LANES
-        && classes <= CHUNKS * LANES
+        && classes <= MOST_CHUNKS * LANES
 }
 
 /// The chunks of two rows.
