@@ -162,6 +162,11 @@ macro_rules! elements {
         }
 
         impl ElementsMut<'_> {
+            /// The same elements, lent for a while.
+            pub(crate) fn lent(&mut self) -> ElementsMut<'_> {
+                match self { $(ElementsMut::$variant(slice) => ElementsMut::$variant(slice),)* }
+            }
+
             /// The type.
             pub fn dtype(&self) -> Dtype {
                 match self { $(ElementsMut::$variant(_) => Dtype::$variant,)* }

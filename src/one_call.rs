@@ -6,10 +6,11 @@ use crate::cross_entropy::ArrangedLoss;
 use crate::engine::Choice;
 use crate::request::Arranged;
 use crate::tensor::check_length;
+use crate::transfer::unobserved;
 use crate::wait::Waiting;
 use crate::{
-    Axes, Cpu, CrossEntropy, Dtype, Element, Elements, Engine, Error, Gpu, LossMemory, LossTotals, Losses,
-    Op, Options, Progress, Request, Result,
+    Axes, Cpu, CrossEntropy, Dtype, Element, Elements, ElementsMut, Engine, Error, Gpu, LossMemory,
+    LossTotals, Losses, Op, Options, Progress, Request, Result,
 };
 
 /// Room for so many elements. A Jacobian may ask for more than there is.
@@ -28,13 +29,13 @@ pub(crate) fn memory_for<R: Clone + Default>(elements: u64) -> Result<Vec<R>> {
     Ok(memory)
 }
 
-fn check_result<R: Element>(arranged: &Arranged<'_>, result: &[R]) -> Result<()> {
+fn check_result(arranged: &Arranged<'_>, result: &ElementsMut<'_>) -> Result<()> {
     check_length("the result's slice", arranged.result_elements(), result.len() as u64)
 }
 
 /// The widest type that logits, operand and result have.
-pub(crate) fn widest<R: Element>(logits: Elements<'_>, operand: Option<Elements<'_>>) -> Dtype {
-    let f64s = [Some(logits.dtype()), operand.map(|operand| operand.dtype()), Some(R::DTYPE)];
+pub(crate) fn widest(logits: Elements<'_>, operand: Option<Elements<'_>>, result: Dtype) -> Dtype {
+    let f64s = [Some(logits.dtype()), operand.map(|operand| operand.dtype()), Some(result)];
     if f64s.contains(&Some(Dtype::F64)) { Dtype::F64 } else { Dtype::F32 }
 }
 
@@ -46,15 +47,15 @@ impl Gpu {
         }
     }
 
-    async fn fulfil<R: Element>(
+    async fn fulfil_observed<O: FnMut(Progress) + ?Sized>(
         &self,
         arranged: &Arranged<'_>,
-        result: &mut [R],
+        result: ElementsMut<'_>,
         waiting: Waiting,
-        observe: impl FnMut(Progress),
+        observe: &mut O,
     ) -> Result<()> {
-        self.check_dtype(widest::<R>(arranged.logits, arranged.operand))?;
-        self.transfer(arranged, R::elements_mut(result), waiting, observe).await
+        self.check_dtype(widest(arranged.logits, arranged.operand, result.dtype()))?;
+        self.transfer(arranged, result, waiting, observe).await
     }
 
     async fn measure<R: Element>(
@@ -63,23 +64,22 @@ impl Gpu {
         memory: &mut LossMemory<'_, R>,
         waiting: Waiting,
     ) -> Result<LossTotals> {
-        self.check_dtype(widest::<R>(loss.logits, loss.operand()))?;
+        self.check_dtype(widest(loss.logits, loss.operand(), R::DTYPE))?;
         let sums = self.transfer_loss(loss, loss.places(memory), waiting).await?;
         Ok(loss.conclude(sums, memory))
     }
 }
 
 impl Cpu {
-    fn fulfil<R: Element>(
+    fn fulfil_observed<O: FnMut(Progress) + ?Sized>(
         &self,
         arranged: &Arranged<'_>,
-        result: &mut [R],
-        mut observe: impl FnMut(Progress),
-    ) -> Result<()> {
+        result: ElementsMut<'_>,
+        observe: &mut O,
+    ) {
         let total = arranged.arrangement.rows.elements();
-        let compute = self.compute_arranged(arranged, R::elements_mut(result));
+        let compute = self.compute_arranged(arranged, result);
         observe(Progress { done: total, total, compute, ..Progress::default() });
-        Ok(())
     }
 
     fn measure<R: Element>(&self, loss: &ArrangedLoss<'_>, memory: &mut LossMemory<'_, R>) -> LossTotals {
@@ -96,7 +96,7 @@ impl Cpu {
     pub fn answer<R: Element>(&self, request: &Request<'_>) -> Result<Vec<R>> {
         let arranged = request.arranged()?;
         let mut result = memory_for(arranged.result_elements())?;
-        self.fulfil(&arranged, &mut result, |_| {})?;
+        self.compute_arranged(&arranged, R::elements_mut(&mut result));
         Ok(result)
     }
 
@@ -106,8 +106,10 @@ impl Cpu {
     /// As [`Cpu::answer`].
     pub fn answer_into<R: Element>(&self, request: &Request<'_>, result: &mut [R]) -> Result<()> {
         let arranged = request.arranged()?;
-        check_result(&arranged, result)?;
-        self.fulfil(&arranged, result, |_| {})
+        let result = R::elements_mut(result);
+        check_result(&arranged, &result)?;
+        self.compute_arranged(&arranged, result);
+        Ok(())
     }
 
     /// Computes a loss, and what is wanted beside it; a gradient in elements of `R`.
@@ -200,23 +202,25 @@ impl Cpu {
 }
 
 impl Engine {
-    async fn fulfil<R: Element>(
+    async fn fulfil_observed<O: FnMut(Progress) + ?Sized>(
         &self,
         arranged: &Arranged<'_>,
-        result: &mut [R],
+        mut result: ElementsMut<'_>,
         waiting: Waiting,
-        mut observe: impl FnMut(Progress),
+        observe: &mut O,
     ) -> Result<()> {
-        match self.choice_for(widest::<R>(arranged.logits, arranged.operand)) {
-            Choice::Gpu(gpu) => gpu.fulfil(arranged, result, waiting, observe).await,
-            Choice::Cpu(cpu) => cpu.fulfil(arranged, result, observe),
+        let cpu = match self.choice_for(widest(arranged.logits, arranged.operand, result.dtype())) {
+            Choice::Gpu(gpu) => return gpu.fulfil_observed(arranged, result, waiting, observe).await,
+            Choice::Cpu(cpu) => cpu,
             Choice::GpuThenCpu(gpu, cpu) => {
-                match gpu.fulfil(arranged, &mut *result, waiting, &mut observe).await {
-                    Err(error) if error.is_exhaustion() => cpu.fulfil(arranged, result, observe),
-                    outcome => outcome,
+                match gpu.fulfil_observed(arranged, result.lent(), waiting, observe).await {
+                    Err(error) if error.is_exhaustion() => cpu,
+                    outcome => return outcome,
                 }
             }
-        }
+        };
+        cpu.fulfil_observed(arranged, result, observe);
+        Ok(())
     }
 
     async fn measure<R: Element>(
@@ -225,7 +229,7 @@ impl Engine {
         memory: &mut LossMemory<'_, R>,
         waiting: Waiting,
     ) -> Result<LossTotals> {
-        match self.choice_for(widest::<R>(loss.logits, loss.operand())) {
+        match self.choice_for(widest(loss.logits, loss.operand(), R::DTYPE)) {
             Choice::Gpu(gpu) => gpu.measure(loss, memory, waiting).await,
             Choice::Cpu(cpu) => Ok(cpu.measure(loss, memory)),
             Choice::GpuThenCpu(gpu, cpu) => match gpu.measure(loss, memory, waiting).await {
@@ -240,6 +244,16 @@ impl Engine {
 macro_rules! calls {
     ($device:ident, $example:literal) => {
         impl $device {
+            // Not generic: compiled once, with this crate, and not with each that calls it.
+            async fn fulfil(
+                &self,
+                arranged: &Arranged<'_>,
+                result: ElementsMut<'_>,
+                waiting: Waiting,
+            ) -> Result<()> {
+                self.fulfil_observed(arranged, result, waiting, &mut unobserved()).await
+            }
+
             async fn answer_waiting<R: Element>(
                 &self,
                 request: &Request<'_>,
@@ -247,20 +261,19 @@ macro_rules! calls {
             ) -> Result<Vec<R>> {
                 let arranged = request.arranged()?;
                 let mut result = memory_for(arranged.result_elements())?;
-                self.fulfil(&arranged, &mut result, waiting, |_| {}).await?;
+                self.fulfil(&arranged, R::elements_mut(&mut result), waiting).await?;
                 Ok(result)
             }
 
-            async fn answer_into_waiting<R: Element>(
+            async fn answer_into_waiting(
                 &self,
                 request: &Request<'_>,
-                result: &mut [R],
+                result: ElementsMut<'_>,
                 waiting: Waiting,
-                observe: impl FnMut(Progress),
             ) -> Result<()> {
                 let arranged = request.arranged()?;
-                check_result(&arranged, result)?;
-                self.fulfil(&arranged, result, waiting, observe).await
+                check_result(&arranged, &result)?;
+                self.fulfil(&arranged, result, waiting).await
             }
 
             async fn cross_entropy_waiting<R: Element>(
@@ -309,7 +322,7 @@ macro_rules! calls {
                 request: &Request<'_>,
                 result: &mut [R],
             ) -> Result<()> {
-                self.answer_into_waiting(request, result, Waiting::default(), |_| {}).await
+                self.answer_into_waiting(request, R::elements_mut(result), Waiting::default()).await
             }
 
             /// Computes a loss, and what is wanted beside it; a gradient in elements of `R`.
@@ -402,7 +415,7 @@ macro_rules! calls {
                 request: &Request<'_>,
                 result: &mut [R],
             ) -> Result<()> {
-                self.answer_observed_blocking(request, result, |_| {})
+                pollster::block_on(self.answer_into_waiting(request, R::elements_mut(result), Waiting::Here))
             }
 
             /// `answer_into`, blocking, which tells `observe` how far it has come and where the time went,
@@ -414,9 +427,20 @@ macro_rules! calls {
                 &self,
                 request: &Request<'_>,
                 result: &mut [R],
-                observe: impl FnMut(Progress),
+                mut observe: impl FnMut(Progress),
             ) -> Result<()> {
-                pollster::block_on(self.answer_into_waiting(request, result, Waiting::Here, observe))
+                self.answer_into_observed(request, R::elements_mut(result), &mut observe)
+            }
+
+            fn answer_into_observed(
+                &self,
+                request: &Request<'_>,
+                result: ElementsMut<'_>,
+                observe: &mut dyn FnMut(Progress),
+            ) -> Result<()> {
+                let arranged = request.arranged()?;
+                check_result(&arranged, &result)?;
+                pollster::block_on(self.fulfil_observed(&arranged, result, Waiting::Here, observe))
             }
 
             /// `cross_entropy`, blocking.

@@ -291,15 +291,15 @@ struct Lane {
 
 impl Gpu {
     /// Computes a request, window by window.
-    pub(crate) async fn transfer(
+    pub(crate) async fn transfer<O: FnMut(Progress) + ?Sized>(
         &self,
         arranged: &Arranged<'_>,
         result: ElementsMut<'_>,
         waiting: Waiting,
-        observe: impl FnMut(Progress),
+        observe: &mut O,
     ) -> Result<()> {
         let inputs = Inputs::of_request(arranged, result.dtype());
-        self.flow_elements(&inputs, Some(result), None, waiting, observe).await
+        self.flow(&inputs, Some(result), None, waiting, observe).await
     }
 
     /// Computes a loss, window by window, and what the rows' losses sum to where they are reduced.
@@ -316,45 +316,28 @@ impl Gpu {
         // Both come from one pass, unless that asks for more buffers than a shader may have.
         if gradient.is_some() && !self.has_buffers_for(inputs.job_of_one_slab()?) {
             let [of_values, of_gradient] = inputs.in_two_passes();
-            self.flow_elements(&of_values, None, Some(&mut rows), waiting, |_| {}).await?;
-            self.flow_elements(&of_gradient, gradient, None, waiting, |_| {}).await?;
+            self.flow(&of_values, None, Some(&mut rows), waiting, &mut unobserved()).await?;
+            self.flow(&of_gradient, gradient, None, waiting, &mut unobserved()).await?;
         } else {
-            self.flow_elements(&inputs, gradient, Some(&mut rows), waiting, |_| {}).await?;
+            self.flow(&inputs, gradient, Some(&mut rows), waiting, &mut unobserved()).await?;
         }
         Ok(rows.sums())
     }
 
-    async fn flow_elements(
-        &self,
-        inputs: &Inputs<'_>,
-        result: Option<ElementsMut<'_>>,
-        rows: Option<&mut RowsTaken<'_>>,
-        waiting: Waiting,
-        observe: impl FnMut(Progress),
-    ) -> Result<()> {
-        match result {
-            None => self.flow::<f32>(inputs, None, rows, waiting, observe).await,
-            Some(ElementsMut::F16(result)) => self.flow(inputs, Some(result), rows, waiting, observe).await,
-            Some(ElementsMut::Bf16(result)) => self.flow(inputs, Some(result), rows, waiting, observe).await,
-            Some(ElementsMut::F32(result)) => self.flow(inputs, Some(result), rows, waiting, observe).await,
-            Some(ElementsMut::F64(result)) => self.flow(inputs, Some(result), rows, waiting, observe).await,
-        }
-    }
-
     /// Sends the inputs through the device, window by window, and brings the results home. Where the device has no
     /// memory for it, all that is kept for later goes, and everything starts again in smaller windows.
-    async fn flow<R: Element>(
+    async fn flow<O: FnMut(Progress) + ?Sized>(
         &self,
         inputs: &Inputs<'_>,
-        mut result: Option<&mut [R]>,
+        mut result: Option<ElementsMut<'_>>,
         mut rows_taken: Option<&mut RowsTaken<'_>>,
         waiting: Waiting,
-        mut observe: impl FnMut(Progress),
+        observe: &mut O,
     ) -> Result<()> {
         let mut budget = self.stream_bytes();
         loop {
-            let (result, rows) = (result.as_deref_mut(), rows_taken.as_deref_mut());
-            match self.flow_within(budget, inputs, result, rows, waiting, &mut observe).await {
+            let (result, rows) = (result.as_mut().map(ElementsMut::lent), rows_taken.as_deref_mut());
+            match self.flow_within(budget, inputs, result, rows, waiting, observe).await {
                 Err(Error::OutOfMemory { .. }) if budget > LEAST_STREAM_BYTES => {
                     self.release_memory();
                     budget = (budget / 4).max(LEAST_STREAM_BYTES);
@@ -364,14 +347,14 @@ impl Gpu {
         }
     }
 
-    async fn flow_within<R: Element>(
+    async fn flow_within<O: FnMut(Progress) + ?Sized>(
         &self,
         budget: u64,
         inputs: &Inputs<'_>,
-        mut result: Option<&mut [R]>,
+        mut result: Option<ElementsMut<'_>>,
         mut rows_taken: Option<&mut RowsTaken<'_>>,
         waiting: Waiting,
-        mut observe: impl FnMut(Progress),
+        observe: &mut O,
     ) -> Result<()> {
         self.check()?;
         let Job { op, rows, result: written, .. } = inputs.job;
@@ -385,13 +368,12 @@ impl Gpu {
             return Ok(());
         }
         if rows.classes() == 0 {
-            // Log-sum-exp is −∞ of no classes, and its sum 0.
-            if let Some(result) = result {
-                let value =
-                    |place| if op == Op::SignedLogSumExp && place % 2 == 1 { 0.0 } else { f64::NEG_INFINITY };
-                for (place, result) in result.iter_mut().enumerate() {
-                    *result = R::rounded(<R::Computed as crate::cpu::Real>::narrow(value(place)));
-                }
+            match result {
+                None => {}
+                Some(ElementsMut::F16(result)) => fill_without_classes(op, result),
+                Some(ElementsMut::Bf16(result)) => fill_without_classes(op, result),
+                Some(ElementsMut::F32(result)) => fill_without_classes(op, result),
+                Some(ElementsMut::F64(result)) => fill_without_classes(op, result),
             }
             if let Some(rows) = rows_taken {
                 rows.without_classes();
@@ -410,14 +392,19 @@ impl Gpu {
         let mut land =
             |workspace: &mut Workspace, window: &Window, part: &Operation, progress: &mut Progress| {
                 let clock = Clock::start();
-                let elements = part.job.result.elements() as usize;
                 workspace.drain(self, part, |bytes, row_values| {
                     if let Some(rows) = rows_taken.as_deref_mut() {
                         rows.take(window, written.inner(), bytemuck::cast_slice(row_values));
                     }
-                    let Some(result) = result.as_deref_mut() else { return };
-                    let values: &[R] = bytemuck::cast_slice(&bytes[..elements * size_of::<R>()]);
-                    take_results(op, inputs.arrangement, window, &rows, &written, values, result);
+                    let place =
+                        Place { op, arrangement: inputs.arrangement, window, rows: &rows, written: &written };
+                    match &mut result {
+                        None => {}
+                        Some(ElementsMut::F16(result)) => place.take(bytes, result),
+                        Some(ElementsMut::Bf16(result)) => place.take(bytes, result),
+                        Some(ElementsMut::F32(result)) => place.take(bytes, result),
+                        Some(ElementsMut::F64(result)) => place.take(bytes, result),
+                    }
                 })?;
                 progress.read_back += clock.elapsed();
                 results += part.job.result.elements();
@@ -575,28 +562,47 @@ pub(crate) struct Check {
     pub(crate) parameters: Option<Parameters>,
 }
 
-/// Puts the values of a window where they belong in the whole result.
-fn take_results<R: Element>(
-    op: Op,
-    arrangement: &Arrangement,
-    window: &Window,
-    rows: &Rows,
-    written: &Rows,
-    values: &[R],
-    result: &mut [R],
-) {
-    if op.output() == Output::PerPair {
-        let run = window.run_of_jacobians(rows);
-        return result[run.start as usize..run.end as usize].copy_from_slice(values);
+/// Nobody who wants to know how far it has come. Of one type, so that what is generic over observers is compiled once, with
+/// this crate; and its futures are `Send`, which those with an observer of a caller's need not be.
+pub(crate) fn unobserved() -> fn(Progress) {
+    |_| {}
+}
+
+/// Log-sum-exp is −∞ of no classes, and its sum 0.
+fn fill_without_classes<R: Element>(op: Op, result: &mut [R]) {
+    let value = |place| if op == Op::SignedLogSumExp && place % 2 == 1 { 0.0 } else { f64::NEG_INFINITY };
+    for (place, result) in result.iter_mut().enumerate() {
+        *result = R::rounded(<R::Computed as crate::cpu::Real>::narrow(value(place)));
     }
-    let mut rest = values;
-    for run in window.runs(written) {
-        let (piece, later) = rest.split_at((run.end - run.start) as usize);
-        match op.output() {
-            Output::PerElement => arrangement.scatter(piece, run.start, result),
-            _ => result[run.start as usize..run.end as usize].copy_from_slice(piece),
+}
+
+/// Where the values of a window belong in the whole result.
+struct Place<'a> {
+    op: Op,
+    arrangement: &'a Arrangement,
+    window: &'a Window,
+    rows: &'a Rows,
+    written: &'a Rows,
+}
+
+impl Place<'_> {
+    /// Puts them there; behind them, `bytes` may have some to fill a word.
+    fn take<R: Element>(&self, bytes: &[u8], result: &mut [R]) {
+        let values = bytemuck::cast_slice(&bytes[..bytes.len() - bytes.len() % size_of::<R>()]);
+        if self.op.output() == Output::PerPair {
+            let run = self.window.run_of_jacobians(self.rows);
+            let result = &mut result[run.start as usize..run.end as usize];
+            return result.copy_from_slice(&values[..result.len()]);
         }
-        rest = later;
+        let mut rest: &[R] = values;
+        for run in self.window.runs(self.written) {
+            let (piece, later) = rest.split_at((run.end - run.start) as usize);
+            match self.op.output() {
+                Output::PerElement => self.arrangement.scatter(piece, run.start, result),
+                _ => result[run.start as usize..run.end as usize].copy_from_slice(piece),
+            }
+            rest = later;
+        }
     }
 }
 

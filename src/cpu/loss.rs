@@ -57,7 +57,7 @@ fn compute_into<R: Element>(
     gradient: Option<&mut [R]>,
     places: &SharedPlaces<'_>,
 ) -> LossSums {
-    match (widest::<R>(loss.logits, None), loss.logits) {
+    match (widest(loss.logits, None, R::DTYPE), loss.logits) {
         (Dtype::F64, Elements::F64(logits)) => compute_in::<f64, R>(loss, Some(logits), gradient, places),
         (Dtype::F64, _) => compute_in::<f64, R>(loss, None, gradient, places),
         (_, Elements::F32(logits)) => compute_in::<f32, R>(loss, Some(logits), gradient, places),

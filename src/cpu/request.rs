@@ -33,7 +33,7 @@ fn compute_into<R: Element>(arranged: &Arranged<'_>, result: &mut [R]) {
     if result.is_empty() {
         return;
     }
-    match widest::<R>(arranged.logits, arranged.operand) {
+    match widest(arranged.logits, arranged.operand, R::DTYPE) {
         Dtype::F64 => compute_in::<f64, R>(arranged, result),
         _ => compute_in::<f32, R>(arranged, result),
     }

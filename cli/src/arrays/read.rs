@@ -148,27 +148,21 @@ impl Incoming {
     pub fn read_region<T: Taken>(&mut self, region: &Region, work: &Work) -> Outcome<Vec<T>> {
         if !self.header.fortran {
             let shape = self.header.shape.clone();
-            return with_type_of!(self.header.stored, N => self.read_stored::<N, T>(&shape, region, work));
+            return self.read_stored(&shape, region, work);
         }
         let backwards: Vec<usize> = self.header.shape.iter().rev().copied().collect();
         let turned = region.reversed();
-        let values =
-            with_type_of!(self.header.stored, N => self.read_stored::<N, T>(&backwards, &turned, work))?;
+        let values = self.read_stored(&backwards, &turned, work)?;
         let lengths = &region.lengths;
         let strides: Vec<usize> = (0..lengths.len()).map(|axis| lengths[..axis].iter().product()).collect();
         gathered(&values, lengths, &strides, &self.name)
     }
 
     /// The elements of a box in the file's order, in which the array has `shape`.
-    fn read_stored<N: Number, T: Taken>(
-        &mut self,
-        shape: &[usize],
-        region: &Region,
-        work: &Work,
-    ) -> Outcome<Vec<T>> {
+    fn read_stored<T: Taken>(&mut self, shape: &[usize], region: &Region, work: &Work) -> Outcome<Vec<T>> {
         self.arrive()?;
         let Incoming { name, header, source, .. } = self;
-        let width = size_of::<N>();
+        let width = header.stored.bytes() as usize;
         let end = header.array_bytes();
         let (starts, run) = region.runs(shape);
         let mut starts = starts.peekable();
@@ -195,28 +189,10 @@ impl Incoming {
                     }
                 }
                 let first = (from - bytes_from) as usize;
-                for (place, bytes) in bytes[first..first + length].chunks_exact(width).enumerate() {
-                    let place = || from / width as u64 + place as u64;
-                    let number = match header.big_endian {
-                        true => N::decoded_backwards(bytes),
-                        false => N::decoded(bytes),
-                    };
-                    let Some(number) = number else {
-                        let why = format!(
-                            "its element {} is no {}: its byte is {}",
-                            place(),
-                            header.stored,
-                            bytes[0]
-                        );
-                        return Err(unreadable(name, &why));
-                    };
-                    let Some(value) = T::taken(number) else {
-                        let why =
-                            format!("its element {} is {number}, where {} is needed", place(), T::WANTED);
-                        return Err(unreadable(name, &why));
-                    };
-                    values.push(value);
-                }
+                let elements = &bytes[first..first + length];
+                let taken =
+                    with_type_of!(header.stored, N => take::<N, T>(header, from, elements, &mut values));
+                taken.map_err(|why| unreadable(name, &why))?;
                 work.go_on()?;
             }
         }
@@ -311,6 +287,31 @@ fn gathered<T: Copy>(values: &[T], shape: &[usize], strides: &[usize], name: &st
     let axes = shape.iter().copied().zip(strides.iter().map(|&stride| stride as u64)).collect();
     ordered.extend(places(0, axes).map(|place| values[place as usize]));
     Ok(ordered)
+}
+
+/// Decodes elements that begin at byte `from` of the array's data, or tells why one of them cannot be taken.
+fn take<N: Number, T: Taken>(
+    header: &Header,
+    from: u64,
+    elements: &[u8],
+    values: &mut Vec<T>,
+) -> Result<(), String> {
+    let width = size_of::<N>();
+    for (place, bytes) in elements.chunks_exact(width).enumerate() {
+        let place = || from / width as u64 + place as u64;
+        let number = match header.big_endian {
+            true => N::decoded_backwards(bytes),
+            false => N::decoded(bytes),
+        };
+        let Some(number) = number else {
+            return Err(format!("its element {} is no {}: its byte is {}", place(), header.stored, bytes[0]));
+        };
+        let Some(value) = T::taken(number) else {
+            return Err(format!("its element {} is {number}, where {} is needed", place(), T::WANTED));
+        };
+        values.push(value);
+    }
+    Ok(())
 }
 
 /// Room for `elements`, or a failure where a plain allocation would abort.
