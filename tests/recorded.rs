@@ -687,16 +687,19 @@ fn places_of<T: Element>(gpu: &Gpu, op: Op, classes: u64, narrow: impl Fn(f32) -
 fn where_rows_start_does_not_show_in_the_bits() {
     let ops = [Op::Softmax, Op::LogSoftmax, Op::LogSumExp, Op::Vjp, Op::LogSoftmaxVjp, Op::Jacobian];
     for gpu in [gpu(), common::device::plain_gpu()].into_iter().flatten() {
-        for op in ops {
+        for (turn, op) in ops.into_iter().enumerate() {
             for classes in [4, 36, 37, 1000, 16_400, 50_256] {
                 if op != Op::Jacobian || classes < 200 {
                     places_of(gpu, op, classes, |x| x);
                 }
             }
-            for classes in [8, 35, 1000] {
-                if op != Op::Jacobian || classes < 200 {
-                    places_of(gpu, op, classes, f16::from_f32);
-                    places_of(gpu, op, classes, bf16::from_f32);
+            // In turns, as f16 and bf16 share words alike and each has shaders of its own, which software drivers compile
+            // for long.
+            for classes in [8, 35, 200] {
+                match turn % 2 {
+                    _ if op == Op::Jacobian && classes == 200 => {}
+                    0 => places_of(gpu, op, classes, f16::from_f32),
+                    _ => places_of(gpu, op, classes, bf16::from_f32),
                 }
             }
         }

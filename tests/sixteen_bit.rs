@@ -39,9 +39,10 @@ fn every_length_up_to_seventy() {
 
 #[test]
 fn along_other_axes_than_the_last() {
-    for dtype in SIXTEEN_BITS {
-        for op in Op::ALL {
-            for classes in [1, 2, 3, 7, 33, 64] {
+    for (from, dtype) in SIXTEEN_BITS.into_iter().enumerate() {
+        for (turn, op) in Op::ALL.into_iter().enumerate() {
+            // Every other length with each operation, in turns.
+            for classes in [1, 2, 3, 7, 33, 64].into_iter().skip((from + turn) % 2).step_by(2) {
                 for (shape, axis) in [([1, classes, 3], 1), ([3, classes, 5], 1), ([classes, 2, 3], 0)] {
                     let logits = Stored::row(dtype, Character::Normal, shape.iter().product::<usize>(), 4);
                     Question::of_logits(op, logits, &shape, axis).put("side by side");
@@ -57,7 +58,7 @@ fn every_mixture_of_logits_and_results() {
     for (turn, op) in ops.into_iter().enumerate() {
         for (from, logits) in Dtype::ALL.into_iter().enumerate() {
             for (to, result) in Dtype::ALL.into_iter().enumerate() {
-                for (length, classes) in [1, 2, 37, 64, 129, 1001].into_iter().enumerate() {
+                for (length, classes) in [1, 2, 37, 64, 129, 300].into_iter().enumerate() {
                     // Each length and mixture that has shaders with every other operation.
                     let has_shaders = ![logits, result].contains(&Dtype::F64);
                     let is_its_turn = !has_shaders || (turn + from + to + length).is_multiple_of(2);

@@ -44,24 +44,22 @@ fn assert_the_same(pair: &[Processor; 2], question: &Question, what: &str) -> bo
 fn operations_lengths_types_and_kernels() {
     for pair in pairs() {
         let mut served = 0;
-        for op in Op::ALL {
-            // Rows of quads and others, that lanes hold and that they do not.
-            let lengths: [(Dtype, &[usize]); 3] =
-                [(Dtype::F32, &[4, 10, 33, 2101]), (Dtype::F16, &[7, 18, 32]), (Dtype::Bf16, &[129])];
-            for (dtype, classes) in lengths
-                .into_iter()
-                .flat_map(|(dtype, lengths)| lengths.iter().map(move |&classes| (dtype, classes)))
-            {
+        for (turn, op) in Op::ALL.into_iter().enumerate() {
+            // Rows of quads and others, that lanes hold and that they do not. Other types share all but the loads and stores
+            // with f32: each of their lengths with some of the operations.
+            let narrow = [(Dtype::F16, 7), (Dtype::F16, 18), (Dtype::F16, 32), (Dtype::Bf16, 129)];
+            let wide = [4, 10, 33, 2101].map(|classes| (Dtype::F32, classes));
+            for (dtype, classes) in wide.into_iter().chain([narrow[turn % 4], narrow[(turn + 1) % 4]]) {
                 if op.output() == Output::PerPair && classes > 300 {
                     continue;
                 }
                 let logits = Stored::row(dtype, Character::Wide, 5 * classes, 3);
-                // Other types share all but the loads and stores, other lengths all but how much a lane holds; in long rows
-                // only what is split is another text.
+                // Other lengths share all but how much a lane holds; in long rows only what is split is another text.
                 let forced = match (dtype, classes) {
-                    (Dtype::F32, 4 | 10) => &Kernel::ROW_WISE[..],
-                    (Dtype::Bf16, _) => &[],
-                    _ => &[Kernel::SplitRow],
+                    (Dtype::F32, 10) => &Kernel::ROW_WISE[..],
+                    (Dtype::F32, 4) if turn % 3 == 0 => &Kernel::ROW_WISE[..],
+                    (Dtype::F32, 2101) => &[Kernel::SplitRow],
+                    _ => &[],
                 };
                 for kernel in forced.iter().copied().map(Some).chain([None]) {
                     let mut options = Options::default();
@@ -74,7 +72,7 @@ fn operations_lengths_types_and_kernels() {
                 }
             }
         }
-        assert!(served > 150, "{served}");
+        assert!(served > 120, "{served}");
     }
 }
 
