@@ -194,13 +194,16 @@ impl<T: Real> Task for MeasureRows<'_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) -> Vec<Statistics> {
-        let mut rows = Vec::with_capacity(self.logits.len() / self.classes);
-        for logits in self.logits.chunks_exact(self.classes) {
+        let count = self.logits.len() / self.classes;
+        let mut rows = Vec::with_capacity(count);
+        for first in (0..count).map(|row| row * self.classes) {
+            // With what lies behind the row: its last chunk can be loaded whole.
+            let logits = &self.logits[first..];
             rows.push(match self.classes <= STRETCH {
-                true => measure::<T, M, false>(machine, logits, logits.len(), &mut [], None),
+                true => measure::<T, M, false>(machine, logits, self.classes, &mut [], None),
                 false => Statistics::join(&machine.call(Measure {
                     op: Op::LogSumExp,
-                    logits,
+                    logits: &logits[..self.classes],
                     terms: &mut [],
                     written: None,
                 })),

@@ -214,7 +214,7 @@ fn softmax<T: Real, M: Machine, B: Bundle>(
 /// Asks for the cache lines ahead of the bundle of rows that begins at a place, as many as it has itself, where
 /// that is several.
 #[inline(always)]
-pub(super) fn ask_ahead<T, M: Machine>(machine: M, bundle: &impl Bundle, place: *const T) {
+fn ask_ahead<T, M: Machine>(machine: M, bundle: &impl Bundle, place: *const T) {
     let elements = bundle.rows() * bundle.classes();
     if elements > LANES {
         for element in (AHEAD..AHEAD + elements).step_by(LANES) {

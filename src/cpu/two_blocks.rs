@@ -11,7 +11,7 @@ use super::few_rows::FewRows;
 use super::instruction_set::Machine;
 use super::lanes::{BLOCK, LANES, Lanes};
 use super::real::Real;
-use super::short::{Bundle, ask_ahead};
+use super::short::Bundle;
 use super::statistics::{Finish, Statistics};
 use super::vectors::Vector;
 
@@ -19,12 +19,13 @@ use super::vectors::Vector;
 const MOST_CHUNKS: usize = 2 * BLOCK;
 
 /// Whether rows of so many classes are computed here: where registers hold two rows, and as much to compute with.
-/// Where they do not, rows go to memory and back either way, and one at a time is faster.
+/// Where they do not, rows go to memory and back either way, and one at a time is faster; so it is where both blocks are
+/// full.
 pub(super) const fn serves<T, M: Machine>(classes: usize) -> bool {
     size_of::<T>() == size_of::<f32>()
         && M::REGISTERS_OF_F32 >= 4 * MOST_CHUNKS * LANES
         && classes > BLOCK * LANES
-        && classes <= MOST_CHUNKS * LANES
+        && classes < MOST_CHUNKS * LANES
 }
 
 /// The chunks of two rows.
@@ -58,8 +59,6 @@ fn softmax_of_pairs<T: Real, M: Machine, const CHUNKS: usize>(
     let rows = FewRows::<2, CHUNKS>::new(classes);
     for first in (0..logits.len()).step_by(2 * classes) {
         let mut pair: Pair<Lanes<T, M>, CHUNKS> = rows.load(machine, &logits[first..]);
-        ask_ahead(machine, &rows, logits.as_ptr().wrapping_add(first));
-        ask_ahead(machine, &rows, result.as_ptr().wrapping_add(first));
         let measured = measure_pair::<T, M, CHUNKS>(machine, &rows, &mut pair);
         for (row, chunks) in measured.iter().zip(&mut pair) {
             match row.finish(row, Op::Softmax, options) {
