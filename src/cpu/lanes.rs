@@ -318,10 +318,18 @@ impl<T: Real> LaneSums<T> {
         *self = sums;
     }
 
-    /// The sum of all lanes, one joined after the other.
+    /// The sum of all lanes, the upper half of them joined to the lower one, until one is left.
     #[inline(always)]
     pub(super) fn join(&self) -> CompensatedSum {
-        let lanes = self.high.iter().zip(&self.low).map(|(&high, &low)| CompensatedSum { high, low });
-        lanes.fold(CompensatedSum::default(), CompensatedSum::join)
+        let LaneSums { mut high, mut low, .. } = *self;
+        let mut width = LANES;
+        while width > 1 {
+            width /= 2;
+            for lane in 0..width {
+                let (other_high, other_low) = (high[lane + width], low[lane + width]);
+                T::join(&mut high[lane], &mut low[lane], other_high, other_low);
+            }
+        }
+        CompensatedSum { high: high[0], low: low[0] }
     }
 }

@@ -518,6 +518,10 @@ impl Task<'_> {
                     Some((label, own)) if own != 0.0 => own * -self.log_probability(row, label),
                     _ => 0.0,
                 };
+                if targets.q.is_empty() {
+                    // As with a sum of nothing: never −0.
+                    return of_label + 0.0;
+                }
                 let mut sums = LaneSums::new();
                 let Row { logits, measured, .. } = *row;
                 let of_others = AddLosses { logits, measured, q: targets.q, lane: 0, sums: &mut sums };

@@ -16,10 +16,52 @@ use super::threads;
 /// Elements of one row that are worth a task of their own, and are added up by themselves.
 pub(super) const ELEMENTS_PER_PIECE: usize = 1 << 16;
 
-/// Turns `vector` into its product with the Jacobian of `op`, divided by the temperature.
-///
-/// What takes no part has no probability, and 0 in the vector.
-pub(super) fn multiply<T: Real>(
+/// Turns every row of `vectors` into its product with the Jacobian of `op`, divided by the row's temperature. What takes
+/// no part has no probability, and 0 in the vector.
+pub(super) fn multiply_rows<T: Real>(
+    instructions: InstructionSet,
+    op: Op,
+    classes: usize,
+    probabilities: &[T],
+    vectors: &mut [T],
+    temperature: &dyn Fn(usize) -> f64,
+) {
+    if classes <= ELEMENTS_PER_PIECE {
+        return instructions.run(MultiplyRows { op, classes, probabilities, vectors, temperature });
+    }
+    let rows = probabilities.chunks_exact(classes).zip(vectors.chunks_exact_mut(classes));
+    for (row, (probabilities, vector)) in rows.enumerate() {
+        multiply_long_row(instructions, op, probabilities, vector, temperature(row));
+    }
+}
+
+/// Rows of one piece.
+struct MultiplyRows<'a, T> {
+    op: Op,
+    classes: usize,
+    probabilities: &'a [T],
+    vectors: &'a mut [T],
+    temperature: &'a dyn Fn(usize) -> f64,
+}
+
+impl<T: Real> Task for MultiplyRows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine>(self, _: M) {
+        let MultiplyRows { op, classes, probabilities, vectors, temperature } = self;
+        // Rows without classes have no elements either.
+        let classes = classes.max(1);
+        let rows = probabilities.chunks_exact(classes).zip(vectors.chunks_exact_mut(classes));
+        for (row, (probabilities, vector)) in rows.enumerate() {
+            let mut sums = LaneSums::new();
+            add(op, probabilities, vector, 0, &mut sums);
+            finish_all(op, probabilities, vector, sums.join().value(), temperature(row));
+        }
+    }
+}
+
+fn multiply_long_row<T: Real>(
     instructions: InstructionSet,
     op: Op,
     probabilities: &[T],
@@ -57,12 +99,17 @@ impl<T: Real> Task for Add<'_, T> {
     #[inline(always)]
     fn run<M: Machine>(self, _: M) {
         let Add { op, probabilities, vector, lane, sums } = self;
-        if op == Op::LogSoftmaxVjp {
-            sums.add_pairs(lane, vector, vector, |_, v: T| v.widen());
-        } else {
-            let term = |p: T, v: T| if p == T::ZERO { 0.0 } else { p.widen() * v.widen() };
-            sums.add_pairs(lane, probabilities, vector, term);
-        }
+        add(op, probabilities, vector, lane, sums);
+    }
+}
+
+#[inline(always)]
+fn add<T: Real>(op: Op, probabilities: &[T], vector: &[T], lane: usize, sums: &mut LaneSums<T>) {
+    if op == Op::LogSoftmaxVjp {
+        sums.add_pairs(lane, vector, vector, |_, v: T| v.widen());
+    } else {
+        let term = |p: T, v: T| if p == T::ZERO { 0.0 } else { p.widen() * v.widen() };
+        sums.add_pairs(lane, probabilities, vector, term);
     }
 }
 
@@ -81,20 +128,25 @@ impl<T: Real> Task for Finish<'_, T> {
     #[inline(always)]
     fn run<M: Machine>(self, _: M) {
         let Finish { op, probabilities, vector, sum, temperature } = self;
-        match op {
-            Op::LogSoftmaxVjp => {
-                finish(probabilities, vector, temperature, |p, v| if p == 0.0 { v } else { v - p * sum })
-            }
-            Op::LogSoftmaxJvp => finish(probabilities, vector, temperature, |_, v| v - sum),
-            _ => {
-                finish(probabilities, vector, temperature, |p, v| if p == 0.0 { 0.0 } else { p * (v - sum) })
-            }
+        finish_all(op, probabilities, vector, sum, temperature);
+    }
+}
+
+#[inline(always)]
+fn finish_all<T: Real>(op: Op, probabilities: &[T], vector: &mut [T], sum: f64, temperature: f64) {
+    match op {
+        Op::LogSoftmaxVjp => {
+            finish_each(probabilities, vector, temperature, |p, v| if p == 0.0 { v } else { v - p * sum })
+        }
+        Op::LogSoftmaxJvp => finish_each(probabilities, vector, temperature, |_, v| v - sum),
+        _ => {
+            finish_each(probabilities, vector, temperature, |p, v| if p == 0.0 { 0.0 } else { p * (v - sum) })
         }
     }
 }
 
 #[inline(always)]
-fn finish<T: Real>(
+fn finish_each<T: Real>(
     probabilities: &[T],
     vector: &mut [T],
     temperature: f64,

@@ -185,22 +185,21 @@ impl Task<'_> {
                 if !given {
                     self.row_wise(Op::Softmax, &block, softmax);
                 }
+                let probabilities: &[T] = if given { &*block.logits } else { &*softmax };
+                if block.is_masked() {
+                    for index in 0..rows.len() {
+                        block.row(index).participation.fill_masked(T::ZERO, &mut vectors[block.range(index)]);
+                    }
+                }
+                let (instructions, classes) = (self.layout.instructions, self.layout.classes);
+                let temperature = |row| adjustment.temperature_of((rows.start + row) as u64);
+                products::multiply_rows(instructions, op, classes, probabilities, vectors, &temperature);
                 for index in 0..rows.len() {
                     let (row, vector) = (block.row(index), &mut vectors[block.range(index)]);
-                    let probabilities = if given { row.logits } else { &softmax[block.range(index)] };
-                    let kind = if given { Kind::Regular } else { row.kind(probabilities) };
+                    let kind =
+                        if given { Kind::Regular } else { row.kind(&probabilities[block.range(index)]) };
                     match kind {
-                        Kind::Regular => {
-                            row.participation.fill_masked(T::ZERO, vector);
-                            let temperature = adjustment.temperature_of((rows.start + index) as u64);
-                            products::multiply(
-                                self.layout.instructions,
-                                op,
-                                probabilities,
-                                vector,
-                                temperature,
-                            );
-                        }
+                        Kind::Regular => {}
                         Kind::Undefined => vector.fill(T::NAN),
                         Kind::Empty => vector.fill(empty(options.fully_masked, T::ZERO)),
                     }
