@@ -727,19 +727,33 @@ impl<T: Real> instruction_set::Task for Gradient<'_, T> {
         let of_exponential = (scale * sum_of_targets + of_z_loss) / (sum * temperature);
         let of_target = scale / temperature;
         let anchors = Anchors::new(T::Vector::splat(machine, maximum));
+        let (chunks, rest) = logits.as_chunks_mut::<LANES>();
         let mut q = q.chunks(LANES);
-        for logits in logits.chunks_mut(LANES) {
-            let chunk: T::Vector<M> = chunk_of(machine, logits, logits.len());
-            let (mut terms, mut targets) = ([T::ZERO; LANES], [0.0; LANES]);
-            anchors.exponentials(chunk).store(&mut terms);
-            if let Some(q) = q.next() {
-                targets[..q.len()].copy_from_slice(q);
+        for logits in chunks {
+            let mut terms = [T::ZERO; LANES];
+            anchors.exponentials(T::Vector::load(machine, logits)).store(&mut terms);
+            match q.next().and_then(|q| q.first_chunk::<LANES>()) {
+                // With labels alone.
+                None => {
+                    for (gradient, term) in logits.iter_mut().zip(terms) {
+                        *gradient = T::narrow(term.widen() * of_exponential);
+                    }
+                }
+                Some(targets) => {
+                    for ((gradient, term), target) in logits.iter_mut().zip(terms).zip(targets) {
+                        *gradient = T::narrow(term.widen() * of_exponential - target * of_target);
+                    }
+                }
             }
-            let mut gradient = [T::ZERO; LANES];
-            for lane in 0..LANES {
-                gradient[lane] = T::narrow(terms[lane].widen() * of_exponential - targets[lane] * of_target);
-            }
-            logits.copy_from_slice(&gradient[..logits.len()]);
+        }
+        let last: T::Vector<M> = chunk_of(machine, rest, rest.len());
+        let (mut terms, mut targets) = ([T::ZERO; LANES], [0.0; LANES]);
+        anchors.exponentials(last).store(&mut terms);
+        if let Some(q) = q.next() {
+            targets[..q.len()].copy_from_slice(q);
+        }
+        for ((gradient, term), target) in rest.iter_mut().zip(terms).zip(targets) {
+            *gradient = T::narrow(term.widen() * of_exponential - target * of_target);
         }
     }
 }
