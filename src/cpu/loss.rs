@@ -746,6 +746,9 @@ impl<T: Real> instruction_set::Task for Gradient<'_, T> {
                 }
             }
         }
+        if rest.is_empty() {
+            return;
+        }
         let last: T::Vector<M> = chunk_of(machine, rest, rest.len());
         let (mut terms, mut targets) = ([T::ZERO; LANES], [0.0; LANES]);
         anchors.exponentials(last).store(&mut terms);
