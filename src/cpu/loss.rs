@@ -730,34 +730,34 @@ impl<T: Real> instruction_set::Task for Gradient<'_, T> {
         let (chunks, rest) = logits.as_chunks_mut::<LANES>();
         let mut q = q.chunks(LANES);
         for logits in chunks {
-            let mut terms = [T::ZERO; LANES];
-            anchors.exponentials(T::Vector::load(machine, logits)).store(&mut terms);
-            match q.next().and_then(|q| q.first_chunk::<LANES>()) {
-                // With labels alone.
-                None => {
-                    for (gradient, term) in logits.iter_mut().zip(terms) {
-                        *gradient = T::narrow(term.widen() * of_exponential);
-                    }
-                }
-                Some(targets) => {
-                    for ((gradient, term), target) in logits.iter_mut().zip(terms).zip(targets) {
-                        *gradient = T::narrow(term.widen() * of_exponential - target * of_target);
-                    }
-                }
+            let targets = q.next().and_then(|q| q.first_chunk()).unwrap_or(&[0.0; LANES]);
+            let terms = anchors.exponentials(T::Vector::load(machine, logits));
+            write_gradient::<T::Vector<M>>(terms, targets, of_exponential, of_target, logits);
+        }
+        if !rest.is_empty() {
+            let mut targets = [0.0; LANES];
+            if let Some(q) = q.next() {
+                targets[..q.len()].copy_from_slice(q);
             }
+            let terms = anchors.exponentials(chunk_of(machine, rest, rest.len()));
+            write_gradient::<T::Vector<M>>(terms, &targets, of_exponential, of_target, rest);
         }
-        if rest.is_empty() {
-            return;
-        }
-        let last: T::Vector<M> = chunk_of(machine, rest, rest.len());
-        let (mut terms, mut targets) = ([T::ZERO; LANES], [0.0; LANES]);
-        anchors.exponentials(last).store(&mut terms);
-        if let Some(q) = q.next() {
-            targets[..q.len()].copy_from_slice(q);
-        }
-        for ((gradient, term), target) in rest.iter_mut().zip(terms).zip(targets) {
-            *gradient = T::narrow(term.widen() * of_exponential - target * of_target);
-        }
+    }
+}
+
+/// The gradient by the logits of a chunk, as many as there are places.
+#[inline(always)]
+fn write_gradient<V: Vector>(
+    terms: V,
+    targets: &[f64; LANES],
+    of_exponential: f64,
+    of_target: f64,
+    places: &mut [V::Number],
+) {
+    let mut numbers = [V::Number::ZERO; LANES];
+    terms.store(&mut numbers);
+    for ((place, term), target) in places.iter_mut().zip(numbers).zip(targets) {
+        *place = V::Number::narrow(term.widen() * of_exponential - target * of_target);
     }
 }
 
