@@ -1,11 +1,11 @@
-//! Rows of one to eight chunks: a few of them at once, as many as the registers hold.
+//! Rows of one to four chunks: a few of them at once, as many as the registers hold.
 //!
 //! What a row's chunks come to is joined lane by lane first. Then two rows at a time share the steps that join the
 //! lanes: the lower half of one row's lanes and the upper half of the other's are where both are joined. At last
 //! each row has as many lanes of one chunk as all others.
 
 use super::exponential::Anchors;
-use super::lanes::{BLOCK, BlockSums, LANES, Totals};
+use super::lanes::{BlockSums, LANES};
 use super::real::Real;
 use super::short::Bundle;
 use super::statistics::LastStep;
@@ -54,31 +54,6 @@ impl<const ROWS: usize, const CHUNKS: usize> FewRows<ROWS, CHUNKS> {
         FewRows { classes }
     }
 
-    /// Turns logits into terms, of rows of any number of blocks, and sums them up row by row.
-    #[inline(always)]
-    pub(super) fn totals<V: Vector>(
-        &self,
-        machine: V::Machine,
-        chunks: &mut [[V; CHUNKS]; ROWS],
-        anchors: &Anchors<V>,
-    ) -> [Totals<V, true>; ROWS] {
-        let mut totals = [Totals::new(machine); ROWS];
-        for row in 0..ROWS {
-            let anchors = anchors.permuted(&Self::OF_ROW[row]);
-            let mut sums = totals[row].next_block(machine);
-            // One loop, which the compiler writes out, so that all of this stays in registers.
-            for (index, chunk) in chunks[row].iter_mut().enumerate() {
-                if index > 0 && index.is_multiple_of(BLOCK) {
-                    totals[row].add(&sums);
-                    sums = totals[row].next_block(machine);
-                }
-                *chunk = sums.add(index % BLOCK, *chunk, &anchors);
-            }
-            totals[row].add(&sums);
-        }
-        totals
-    }
-
     /// How far whole chunks reach from the first row's beginning.
     #[inline(always)]
     fn reach(&self) -> usize {
@@ -105,7 +80,7 @@ impl<const ROWS: usize, const CHUNKS: usize> FewRows<ROWS, CHUNKS> {
 }
 
 /// Numbers in the chunks of all rows, at most.
-const MOST: usize = 16 * LANES;
+const MOST: usize = 8 * LANES;
 
 /// The last logits of all, with nothing behind them.
 #[cold]

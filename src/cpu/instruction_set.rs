@@ -20,8 +20,6 @@ pub trait Task {
 pub trait Machine: Copy {
     /// Whether a product and a sum are one instruction, and round once.
     const FUSED: bool;
-    /// How many f32 its registers hold.
-    const REGISTERS_OF_F32: usize;
     /// Sixteen f32.
     type F32: Vector<Number = f32, Machine = Self>;
     /// Sixteen f64.
@@ -60,7 +58,6 @@ pub struct Baseline;
 
 impl Machine for Baseline {
     const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
-    const REGISTERS_OF_F32: usize = if cfg!(target_arch = "aarch64") { 32 * 4 } else { 16 * 4 };
     type F32 = vectors::baseline::F32x16;
     type F64 = vectors::baseline::F64x16;
 
@@ -78,7 +75,6 @@ pub struct Avx2(());
 #[cfg(target_arch = "x86_64")]
 impl Machine for Avx2 {
     const FUSED: bool = true;
-    const REGISTERS_OF_F32: usize = 16 * 8;
     type F32 = vectors::avx2::F32x16;
     type F64 = vectors::avx2::F64x16;
 
@@ -97,7 +93,6 @@ pub struct Avx512(());
 #[cfg(target_arch = "x86_64")]
 impl Machine for Avx512 {
     const FUSED: bool = true;
-    const REGISTERS_OF_F32: usize = 32 * 16;
     type F32 = vectors::avx512::F32x16;
     type F64 = vectors::avx512::F64x16;
 

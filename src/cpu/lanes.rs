@@ -145,8 +145,8 @@ impl<V: Vector, const KEPT: bool> BlockSums<V, KEPT> {
     /// What the row of this one block has come to.
     #[inline(always)]
     pub(super) fn of_row(&self, maximum: V::Number) -> Statistics {
-        let [at_anchor, sums] = self.across(LANES);
-        of_row_of_block::<V::Number, KEPT>(maximum, at_anchor.first(), sums.first())
+        let at_anchor = if KEPT { V::Number::ZERO } else { self.at_anchor().total() };
+        of_row_of_block::<V::Number, KEPT>(maximum, at_anchor, self.others().total())
     }
 }
 
@@ -189,7 +189,7 @@ impl<V: Vector, const KEPT: bool> Totals<V, KEPT> {
     #[inline(always)]
     pub(super) fn of_row(&self, maximum: V::Number) -> Statistics {
         let at_anchor =
-            if KEPT { V::Number::ZERO } else { number_of(self.counted).across(LANES, Plus).first() };
+            if KEPT { V::Number::ZERO } else { number_of(self.counted).total() };
         statistics::<V::Number, KEPT>(maximum, at_anchor, V::join_lanes(&self.sums))
     }
 

@@ -1,7 +1,7 @@
 //! The CPU path: SIMD and threads, with the promises of the GPU kernels and the reference's meaning.
 //!
 //! ```text
-//!     compute_rows ─► row      a long contiguous row: lanes along the row, stretches over threads (two_blocks)
+//!     compute_rows ─► row      a long contiguous row: lanes along the row, stretches over threads
 //!                 ├─► short    contiguous rows of few chunks: several at once (segments, few_rows)
 //!                 ├─► columns  strided rows: a row per lane
 //!                 └─► jacobian (asks for probabilities, and makes pairs of them)
@@ -58,7 +58,6 @@ pub(crate) mod sixteen_bits;
 mod statistics;
 mod storage;
 mod threads;
-mod two_blocks;
 mod vectors;
 mod weighted;
 

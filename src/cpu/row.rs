@@ -15,8 +15,7 @@ use super::statistics::{
     Finish, LastStep, MeasuredRows, ROWS_AT_ONCE, Scaled, ScaledTerms, Statistics, Subtracted, Take,
 };
 use super::threads;
-use super::two_blocks;
-use super::vectors::{Larger, Vector};
+use super::vectors::Vector;
 
 /// Logits of one row that are worth a task of their own: a whole number of stretches.
 pub(super) const LOGITS_PER_PIECE: usize = 16 * STRETCH;
@@ -194,22 +193,20 @@ impl<T: Real> Task for MeasureRows<'_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) -> Vec<Statistics> {
-        let count = self.logits.len() / self.classes;
-        let mut rows = Vec::with_capacity(count);
-        for first in (0..count).map(|row| row * self.classes) {
-            // With what lies behind the row: its last chunk can be loaded whole.
-            let logits = &self.logits[first..];
-            rows.push(match self.classes <= STRETCH {
-                true => measure::<T, M, false>(machine, logits, self.classes, &mut [], None),
-                false => Statistics::join(&machine.call(Measure {
-                    op: Op::LogSumExp,
-                    logits: &logits[..self.classes],
-                    terms: &mut [],
-                    written: None,
-                })),
-            });
+        let MeasureRows { logits, classes } = self;
+        let mut measured = Vec::with_capacity(logits.len() / classes);
+        if classes <= STRETCH {
+            let mut rows = RowsInTurn::new(machine, logits, classes);
+            for _ in 0..logits.len() / classes {
+                measured.push(rows.measure::<M, false>(machine, &mut [], None));
+            }
+        } else {
+            for logits in logits.chunks_exact(classes) {
+                let measure = Measure { op: Op::LogSumExp, logits, terms: &mut [], written: None };
+                measured.push(Statistics::join(&machine.call(measure)));
+            }
         }
-        rows
+        measured
     }
 }
 
@@ -259,13 +256,8 @@ impl<T: Real> Task for WholeRows<'_, T> {
                     _ => result.fill(row.log_sum_exp()),
                 }
             }
-        } else if op == Op::Softmax && two_blocks::serves::<T, M>(classes) {
-            two_blocks::softmax(machine, logits, classes, result, options);
         } else if op == Op::Softmax {
-            for first in (0..logits.len()).step_by(classes) {
-                let (logits, result) = (&logits[first..], &mut result[first..]);
-                softmax_of_row(machine, logits, classes, result, streamed, terms, options);
-            }
+            softmax(machine, logits, classes, result, streamed, terms, options);
         } else {
             logarithms(machine, op, logits, classes, result, streamed, options);
         }
@@ -290,13 +282,13 @@ fn logarithms<T: Real, M: Machine>(
     let rows_at_once = (STRETCH / classes).clamp(1, ROWS_AT_ONCE);
     let mut measured = MeasuredRows::new();
     let rows = logits.len() / classes;
+    let mut in_turn = RowsInTurn::new(machine, logits, classes);
     let results = result.as_ptr();
     let written = |row| (op == Op::LogSoftmax && !streamed).then(|| results.wrapping_add(row * classes));
     for first in (0..rows).step_by(rows_at_once) {
         let rows = first..rows.min(first + rows_at_once);
         for row in rows.clone() {
-            let statistics =
-                measure::<T, M, false>(machine, &logits[row * classes..], classes, &mut [], written(row));
+            let statistics = in_turn.measure::<M, false>(machine, &mut [], written(row));
             measured.set(row - first, &statistics);
         }
         if op == Op::LogSumExp {
@@ -316,10 +308,9 @@ fn logarithms<T: Real, M: Machine>(
     }
 }
 
-/// The softmax of a row of at most a stretch that begins where `logits` and `result` do. What stands in the
-/// result behind the row may be overwritten.
+/// Rows of at most a stretch, their softmax. What stands in memory for terms may be overwritten.
 #[inline(always)]
-fn softmax_of_row<T: Real, M: Machine>(
+fn softmax<T: Real, M: Machine>(
     machine: M,
     logits: &[T],
     classes: usize,
@@ -328,10 +319,57 @@ fn softmax_of_row<T: Real, M: Machine>(
     terms: &mut [T],
     options: &Options,
 ) {
-    // A short row is done before memory answers.
-    let written = (!streamed).then_some(result.as_ptr().wrapping_add(AHEAD.saturating_sub(classes)));
-    let row = measure::<T, M, true>(machine, logits, classes, terms, written);
-    write_stretch(machine, row.finish(&row, Op::Softmax, options), terms, classes, result, streamed);
+    let mut rows = RowsInTurn::new(machine, logits, classes);
+    for first in (0..result.len()).step_by(classes) {
+        let result = &mut result[first..];
+        // A short row is done before memory answers.
+        let written = (!streamed).then_some(result.as_ptr().wrapping_add(AHEAD.saturating_sub(classes)));
+        let row = rows.measure::<M, true>(machine, terms, written);
+        write_stretch(machine, row.finish(&row, Op::Softmax, options), terms, classes, result, streamed);
+    }
+}
+
+/// Rows of at most a stretch that follow each other, to be measured one by one.
+///
+/// The maximum of each is looked for when the one before it has been measured: what that one comes to, lane after lane,
+/// takes its time, and so does what follows from it, but nothing of the next row waits for it.
+struct RowsInTurn<'a, T> {
+    /// Of those that are left, and what lies behind them: where there is something, a last chunk can be loaded whole.
+    logits: &'a [T],
+    classes: usize,
+    /// Of the next row.
+    maximum: T,
+}
+
+impl<'a, T: Real> RowsInTurn<'a, T> {
+    #[inline(always)]
+    fn new<M: Machine>(machine: M, logits: &'a [T], classes: usize) -> Self {
+        let mut rows = RowsInTurn { logits, classes, maximum: T::NEG_INFINITY };
+        rows.look_ahead(machine);
+        rows
+    }
+
+    #[inline(always)]
+    fn look_ahead<M: Machine>(&mut self, machine: M) {
+        if self.logits.len() >= self.classes {
+            self.maximum = maximum_of(machine, self.logits, self.classes);
+        }
+    }
+
+    /// The statistics of the next row; the rest as for [`measure_below`].
+    #[inline(always)]
+    fn measure<M: Machine, const KEPT: bool>(
+        &mut self,
+        machine: M,
+        kept: &mut [T],
+        written: Option<*const T>,
+    ) -> Statistics {
+        let &mut RowsInTurn { logits, classes, maximum } = self;
+        let row = measure_below::<T, M, KEPT>(machine, logits, classes, maximum, kept, written);
+        self.logits = &logits[classes..];
+        self.look_ahead(machine);
+        row
+    }
 }
 
 /// The statistics of each stretch of a piece; for softmax, also the terms.
@@ -418,8 +456,7 @@ impl<T: Real> Task for Scale<'_, T> {
     }
 }
 
-/// The statistics of a stretch of so many classes that begins where `logits` does. Its terms are left where `kept`
-/// begins, and anything behind them. The cache lines from where results will be `written` are asked for meanwhile.
+/// The statistics of a stretch; the rest as for [`measure_below`].
 #[inline(always)]
 fn measure<T: Real, M: Machine, const KEPT: bool>(
     machine: M,
@@ -428,51 +465,92 @@ fn measure<T: Real, M: Machine, const KEPT: bool>(
     kept: &mut [T],
     written: Option<*const T>,
 ) -> Statistics {
+    let maximum = maximum_of(machine, logits, classes);
+    measure_below::<T, M, KEPT>(machine, logits, classes, maximum, kept, written)
+}
+
+/// The maximum of a stretch of so many classes that begins where `logits` does, NaN passed over.
+#[inline(always)]
+fn maximum_of<T: Real, M: Machine>(machine: M, logits: &[T], classes: usize) -> T {
     let (chunks, _) = logits[..classes].as_chunks::<LANES>();
     let full = chunks.len() * LANES;
     let mut maxima: Lanes<T, M> = lanes::maxima(machine, chunks);
     if full < classes {
         maxima = maxima.larger(chunk_of(machine, &logits[full..], classes - full));
     }
-    let maximum = maxima.across(LANES, Larger).first();
+    maxima.largest()
+}
+
+/// The statistics of a stretch of so many classes that begins where `logits` does, given its maximum. Its terms are left
+/// where `kept` begins, and anything behind them. The cache lines from where results will be `written` are asked for
+/// meanwhile.
+#[inline(always)]
+fn measure_below<T: Real, M: Machine, const KEPT: bool>(
+    machine: M,
+    logits: &[T],
+    classes: usize,
+    maximum: T,
+    kept: &mut [T],
+    written: Option<*const T>,
+) -> Statistics {
+    const CLASSES_OF_BLOCK: usize = BLOCK * LANES;
     let anchors = Anchors::of_row(machine, maximum);
-    if classes <= BLOCK * LANES {
+    if classes <= CLASSES_OF_BLOCK {
         let sums = BlockSums::<_, KEPT>::new(machine);
-        return measure_block(machine, sums, logits, classes, &anchors, kept).of_row(maximum);
+        return sum_up_last_block(machine, sums, logits, classes, &anchors, kept).of_row(maximum);
     }
     let mut totals = Totals::<Lanes<T, M>, KEPT>::new(machine);
-    let (blocks, _) = chunks.as_chunks::<BLOCK>();
-    let mut kept_blocks = kept.as_chunks_mut::<LANES>().0.as_chunks_mut::<BLOCK>().0.iter_mut();
     // What is looked at next lies behind this. Where nothing is asked for, it does no harm to ask for what is there.
     let ahead = classes.max(AHEAD);
     let written = written.unwrap_or(logits.as_ptr());
-    for (number, block) in blocks.iter().enumerate() {
+    let in_blocks = classes / CLASSES_OF_BLOCK * CLASSES_OF_BLOCK;
+    for first in (0..in_blocks).step_by(CLASSES_OF_BLOCK) {
+        let (block, _) = logits[first..][..CLASSES_OF_BLOCK].as_chunks::<LANES>();
         let mut sums = totals.next_block(machine);
-        let mut terms = [maxima; BLOCK];
+        let mut terms = [sums.others(); BLOCK];
         for (index, chunk) in block.iter().enumerate() {
             machine.prefetch(chunk.as_ptr().wrapping_add(ahead));
-            machine.prefetch(written.wrapping_add((number * BLOCK + index) * LANES));
+            machine.prefetch(written.wrapping_add(first + index * LANES));
             terms[index] = sums.add(index, Vector::load(machine, chunk), &anchors);
         }
-        if KEPT && let Some(places) = kept_blocks.next() {
+        if KEPT {
+            let (places, _) = kept[first..][..CLASSES_OF_BLOCK].as_chunks_mut::<LANES>();
             for (terms, places) in terms.iter().zip(places) {
                 terms.store(places);
             }
         }
         totals.add(&sums);
     }
-    let in_blocks = blocks.len() * BLOCK * LANES;
     if in_blocks < classes {
-        let kept = kept.get_mut(in_blocks..).unwrap_or_default();
+        let kept = if KEPT { &mut kept[in_blocks..] } else { kept };
         let sums = totals.next_block(machine);
-        totals.add(&measure_block(machine, sums, &logits[in_blocks..], classes - in_blocks, &anchors, kept));
+        let logits = &logits[in_blocks..];
+        totals.add(&sum_up_last_block(machine, sums, logits, classes - in_blocks, &anchors, kept));
     }
     totals.of_row(maximum)
 }
 
-/// What a block comes to that may not be full, given what its row's exponentials are relative to.
+/// What the last block of a stretch comes to, of so many classes, given what its row's exponentials are relative to.
 #[inline(always)]
-fn measure_block<T: Real, M: Machine, const KEPT: bool>(
+fn sum_up_last_block<T: Real, M: Machine, const KEPT: bool>(
+    machine: M,
+    sums: BlockSums<Lanes<T, M>, KEPT>,
+    logits: &[T],
+    classes: usize,
+    anchors: &Anchors<Lanes<T, M>>,
+    kept: &mut [T],
+) -> BlockSums<Lanes<T, M>, KEPT> {
+    match classes.div_ceil(LANES) {
+        1 => sum_up_last_chunks::<T, M, KEPT, 1>(machine, sums, logits, classes, anchors, kept),
+        2 => sum_up_last_chunks::<T, M, KEPT, 2>(machine, sums, logits, classes, anchors, kept),
+        3 => sum_up_last_chunks::<T, M, KEPT, 3>(machine, sums, logits, classes, anchors, kept),
+        _ => sum_up_last_chunks::<T, M, KEPT, BLOCK>(machine, sums, logits, classes, anchors, kept),
+    }
+}
+
+/// The same of so many chunks, so that the compiler writes out its loops, and all chunks stay in registers.
+#[inline(always)]
+fn sum_up_last_chunks<T: Real, M: Machine, const KEPT: bool, const CHUNKS: usize>(
     machine: M,
     mut sums: BlockSums<Lanes<T, M>, KEPT>,
     logits: &[T],
@@ -480,12 +558,21 @@ fn measure_block<T: Real, M: Machine, const KEPT: bool>(
     anchors: &Anchors<Lanes<T, M>>,
     kept: &mut [T],
 ) -> BlockSums<Lanes<T, M>, KEPT> {
-    for index in 0..classes.div_ceil(LANES).min(BLOCK) {
-        let first = index * LANES;
-        let terms = sums.add(index, chunk_of(machine, &logits[first..], classes - first), anchors);
-        if KEPT {
-            store(terms, classes - first, &mut kept[first..]);
+    let before_last = (CHUNKS - 1) * LANES;
+    let (whole, _) = logits[..before_last].as_chunks::<LANES>();
+    let mut chunks = [chunk_of(machine, &logits[before_last..], classes - before_last); CHUNKS];
+    for (chunk, logits) in chunks.iter_mut().zip(whole) {
+        *chunk = Vector::load(machine, logits);
+    }
+    for (index, chunk) in chunks.iter_mut().enumerate() {
+        *chunk = sums.add(index, *chunk, anchors);
+    }
+    if KEPT {
+        let (places, _) = kept[..before_last].as_chunks_mut::<LANES>();
+        for (chunk, places) in chunks.iter().zip(places) {
+            chunk.store(places);
         }
+        store(chunks[CHUNKS - 1], classes - before_last, &mut kept[before_last..]);
     }
     sums
 }

@@ -73,6 +73,20 @@ vector_of_registers! {
     }
 
     #[inline(always)]
+    fn largest(self) -> f32 {
+        let [lower, upper] = self.0;
+        // SAFETY: as the type says.
+        unsafe { largest_of_eight(_mm256_max_ps(upper, lower)) }
+    }
+
+    #[inline(always)]
+    fn total(self) -> f32 {
+        let [lower, upper] = self.0;
+        // SAFETY: as the type says.
+        unsafe { sum_of_eight(_mm256_add_ps(lower, upper)) }
+    }
+
+    #[inline(always)]
     fn no_sums(_: Avx2) -> [__m256d; 4] {
         // SAFETY: as the type says.
         [unsafe { _mm256_setzero_pd() }; 4]
@@ -116,6 +130,37 @@ vector_of_registers! {
             _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
         };
         CompensatedSum { high, low: 0.0 }
+    }
+}
+
+/// The greatest of eight lanes, halves joined to halves: of two that are equal, or where either is NaN, the one of the
+/// lower half, which stands second.
+///
+/// # Safety
+///
+/// The machine has AVX2.
+#[inline(always)]
+pub(super) unsafe fn largest_of_eight(eight: __m256) -> f32 {
+    // SAFETY: the caller says so.
+    unsafe {
+        let four = _mm_max_ps(_mm256_extractf128_ps::<1>(eight), _mm256_castps256_ps128(eight));
+        let two = _mm_max_ps(_mm_movehl_ps(four, four), four);
+        _mm_cvtss_f32(_mm_max_ss(_mm_movehdup_ps(two), two))
+    }
+}
+
+/// The sum of eight lanes, halves joined to halves.
+///
+/// # Safety
+///
+/// The machine has AVX2.
+#[inline(always)]
+pub(super) unsafe fn sum_of_eight(eight: __m256) -> f32 {
+    // SAFETY: the caller says so.
+    unsafe {
+        let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::avx2::{largest_of_eight, sum_of_eight};
 use super::registers::{compensated_sums, vector_of_registers};
 use super::{LANES, Vector};
 use crate::cpu::compensated::CompensatedSum;
@@ -57,6 +58,26 @@ vector_of_registers! {
         // SAFETY: as the type says.
         self.0 = [unsafe { _mm512_permutexvar_ps(_mm512_loadu_epi32(places.as_ptr().cast()), self.0[0]) }];
         self
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        let [register] = self.0;
+        // SAFETY: as the type says.
+        unsafe {
+            let (lower, upper) = (_mm512_castps512_ps256(register), _mm512_extractf32x8_ps::<1>(register));
+            largest_of_eight(_mm256_max_ps(upper, lower))
+        }
+    }
+
+    #[inline(always)]
+    fn total(self) -> f32 {
+        let [register] = self.0;
+        // SAFETY: as the type says.
+        unsafe {
+            let (lower, upper) = (_mm512_castps512_ps256(register), _mm512_extractf32x8_ps::<1>(register));
+            sum_of_eight(_mm256_add_ps(lower, upper))
+        }
     }
 
     #[inline(always)]

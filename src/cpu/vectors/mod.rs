@@ -119,6 +119,18 @@ pub trait Vector: Copy {
         CompensatedSum { high: high[0], low: low[0] }
     }
 
+    /// The greatest number of all lanes, of which none is a NaN.
+    #[inline(always)]
+    fn largest(self) -> Self::Number {
+        self.across(LANES, Larger).first()
+    }
+
+    /// The sum of all lanes, joined in the same order.
+    #[inline(always)]
+    fn total(self) -> Self::Number {
+        self.across(LANES, Plus).first()
+    }
+
     /// What each run of so many lanes, a power of two, comes to, in all of its lanes: each of the upper half of
     /// it is joined to the one half of them below, until one is left.
     #[inline(always)]
@@ -238,6 +250,10 @@ mod tests {
                     x.constant(3.5),
                     y.across(4, Larger),
                     y.across(16, Plus),
+                    half.constant(x.kept_in(!x.lanes_of_nan(), half).largest()),
+                    half.constant(y.kept_in(!y.lanes_of_nan(), half).largest()),
+                    half.constant(y.kept_in(0b1111_1000_1111_1111, half).total()),
+                    half.constant(x.kept_in(0b0101_0000_1101_0101, half).total()),
                 ] {
                     let mut stored = [0.0; LANES];
                     vector.store(&mut stored);
