@@ -188,8 +188,7 @@ impl<V: Vector, const KEPT: bool> Totals<V, KEPT> {
     /// What the row has come to whose accumulators these are.
     #[inline(always)]
     pub(super) fn of_row(&self, maximum: V::Number) -> Statistics {
-        let at_anchor =
-            if KEPT { V::Number::ZERO } else { number_of(self.counted).total() };
+        let at_anchor = if KEPT { V::Number::ZERO } else { number_of(self.counted).total() };
         statistics::<V::Number, KEPT>(maximum, at_anchor, V::join_lanes(&self.sums))
     }
 

@@ -18,9 +18,9 @@ use super::instruction_set::{InstructionSet, Machine};
 use super::lanes::{LANES, LaneSums, chunk_of};
 use super::real::Real;
 use super::shared_result::SharedResult;
-use super::statistics::{ROWS_AT_ONCE, Statistics};
+use super::statistics::{MeasuredRows, ROWS_AT_ONCE, Statistics};
 use super::vectors::Vector;
-use super::{for_each_logarithm, instruction_set, measure_rows, threads};
+use super::{for_each_logarithm, instruction_set, threads};
 
 /// Classes of one row whose gradient is worth a task of its own.
 const CLASSES_PER_PIECE: usize = 1 << 16;
@@ -83,7 +83,8 @@ fn compute_in<T: Real, R: Element>(
     let sum_of_smoothed = sum_of_targets(layout.instructions, &smoothed);
     let writes_gradient = gradient.is_some();
     let task = Task { loss, layout, class_weights, spread, smoothed, sum_of_smoothed, writes_gradient };
-    let in_place = logits.filter(|_| layout.is_contiguous() && task.needs_logarithms_alone());
+    let in_place = logits.filter(|_| layout.is_contiguous() && loss.adjustment.is_none());
+    let labels_alone = in_place.filter(|_| task.needs_logarithms_alone());
     let gradient = gradient.unwrap_or_default();
     let rows_per_block = layout.rows_per_block(layout.classes);
     let blocks = layout.blocks(rows_per_block);
@@ -100,9 +101,9 @@ fn compute_in<T: Real, R: Element>(
             &mut *gradient,
             |memory: &mut Memory<T>, rows, place| {
                 memory.results.clear();
-                match in_place {
+                match labels_alone {
                     Some(logits) => task.block_of_labels(&mut memory.results, logits, rows.clone()),
-                    None => task.block::<T, R>(memory, rows.clone(), place),
+                    None => task.block::<T, R>(memory, in_place, rows.clone(), place),
                 }
                 // SAFETY: no two blocks have a row in common.
                 unsafe { task.settle(&mut memory.results, rows.start, places) }
@@ -218,6 +219,8 @@ struct Task<'a> {
 #[derive(Default)]
 struct Memory<T> {
     block: (Vec<T>, Vec<bool>),
+    measured: Vec<Measured>,
+    gradient: Vec<T>,
     targets: Vec<f64>,
     q: Vec<f64>,
     results: RowResults,
@@ -243,14 +246,17 @@ pub(super) struct Measured {
 
 impl Measured {
     pub(super) fn new<T: Real>(statistics: &Statistics) -> Self {
-        let sum = statistics.sum();
-        Measured { sum, ..Measured::of_logarithm(statistics.maximum(), statistics.log_sum::<T>()) }
+        Measured::with(statistics.maximum(), statistics.sum(), statistics.log_sum::<T>())
     }
 
-    /// Where no more is asked of a row than its logarithm, which is NaN where there is a NaN.
-    fn of_logarithm(maximum: f64, log_sum: f64) -> Self {
+    /// One of several rows, given the logarithm of its sum, which is NaN where there is a NaN.
+    fn of_rows<T: Real>(rows: &MeasuredRows<T>, row: usize, log_sum: f64) -> Self {
+        Measured::with(rows.maxima()[row].widen(), rows.sum(row), log_sum)
+    }
+
+    fn with(maximum: f64, sum: f64, log_sum: f64) -> Self {
         let maximum = if log_sum.is_nan() { f64::NAN } else { maximum };
-        Measured { maximum, sum: f64::NAN, log_sum, kind: Kind::of_maximum(maximum) }
+        Measured { maximum, sum, log_sum, kind: Kind::of_maximum(maximum) }
     }
 
     /// Whether one class has more than half of the probability: the only one at the maximum.
@@ -310,24 +316,40 @@ impl<T: Real> Row<'_, T> {
         let class = match self.measured.kind {
             Kind::Empty => (0..self.logits.len()).find(|&class| self.participation.takes_part(class)),
             _ if self.measured.maximum.is_nan() => logits.position(|x| x.widen().is_nan()),
-            _ => logits.position(|x| x.widen() == self.measured.maximum),
+            _ => position_of(T::narrow(self.measured.maximum), self.logits),
         };
         class.unwrap_or(0) as u64
     }
 }
 
 impl Task<'_> {
+    /// A block of rows, of logits that need not be gathered if they are given.
     fn block<T: Real, R: Element>(
         &self,
         memory: &mut Memory<T>,
+        in_place: Option<&[T]>,
         rows: Range<usize>,
         mut place: Place<'_, R>,
     ) {
         let (loss, wanted, classes) = (self.loss, self.loss.wanted, self.layout.classes);
-        let Memory { block, targets, q, results } = memory;
-        let block = Block::new(block, &self.layout, loss.logits, &loss.adjustment, rows.clone());
-        let statistics = measure_rows(self.layout.instructions, block.logits, classes, rows.len());
-        let Block { logits, takes_part, .. } = block;
+        let Memory { block, measured, gradient, targets, q, results } = memory;
+        let (logits, takes_part) = match in_place {
+            Some(logits) => {
+                (logits.get(rows.start * classes..rows.end * classes).unwrap_or_default(), &[][..])
+            }
+            None => {
+                let block = Block::new(block, &self.layout, loss.logits, &loss.adjustment, rows.clone());
+                (&*block.logits, block.takes_part)
+            }
+        };
+        measured.clear();
+        for_each_logarithm(self.layout.instructions, logits, classes, &mut |_, rows, log_sums| {
+            let of_rows = log_sums.iter().enumerate();
+            measured.extend(of_rows.map(|(row, &log_sum)| Measured::of_rows(rows, row, log_sum)));
+        });
+        // Where there are no classes.
+        measured.resize(rows.len(), Measured::new::<T>(&Statistics::EMPTY));
+        let gradient = reused(gradient, if self.writes_gradient { logits.len() } else { 0 });
         let targets = match loss.targets {
             Targets::Labels(_) => &[],
             Targets::Probabilities(elements) => {
@@ -337,13 +359,11 @@ impl Task<'_> {
             }
         };
 
-        for (index, (row_index, statistics)) in rows.zip(&statistics).enumerate() {
+        for (index, (row_index, &measured)) in rows.zip(&*measured).enumerate() {
             let range = index * classes..(index + 1) * classes;
             let participation = Participation::of(takes_part, range.clone());
-            let measured = Measured::new::<T>(statistics);
-            let row_logits = &mut logits[range.clone()];
-            let row = Row { logits: row_logits, participation, measured };
-            let targets = self.row_targets(participation, row_index, targets.get(range), q);
+            let row = Row { logits: &logits[range.clone()], participation, measured };
+            let targets = self.row_targets(participation, row_index, targets.get(range.clone()), q);
             results.losses.push(targets.as_ref().map_or(0.0, |targets| self.row_loss(&row, targets)));
             if wanted.log_sum_exp || loss.z_loss != 0.0 {
                 results.log_sum_exp.push(measured.log_sum_exp());
@@ -360,14 +380,15 @@ impl Task<'_> {
                 results.argmax.push(row.argmax());
             }
             if self.writes_gradient {
+                let gradient = &mut gradient[range];
                 match targets {
-                    Some(targets) => self.gradient(row_logits, participation, measured, &targets, row_index),
-                    None => row_logits.fill(T::ZERO),
+                    Some(targets) => self.gradient(&row, &targets, row_index, gradient),
+                    None => gradient.fill(T::ZERO),
                 }
             }
         }
         if self.writes_gradient {
-            place.write(logits);
+            place.write(gradient);
         }
     }
 
@@ -435,14 +456,15 @@ impl Task<'_> {
         results.losses.reserve_exact(rows.len());
         let wanted = loss.wanted;
         let unweighted = self.class_weights.is_empty();
-        for_each_logarithm(self.layout.instructions, logits, classes, &mut |first, maxima, log_sums| {
+        for_each_logarithm(self.layout.instructions, logits, classes, &mut |first, taken, log_sums| {
+            let maxima = &taken.maxima()[..log_sums.len()];
             let mut places = [0; LABELS_AT_ONCE];
             let labels = labels.widened(rows.start + first, &mut places);
             let logits = &logits[first * classes..];
             let row = |index: usize| Row {
                 logits: &logits[index * classes..][..classes],
                 participation: Participation::of(&[], 0..0),
-                measured: Measured::of_logarithm(maxima[index].widen(), log_sums[index]),
+                measured: Measured::of_rows(taken, index, log_sums[index]),
             };
             let label =
                 |index: usize| loss.counted(labels[index]).map(|label| (label, self.class_weight(label)));
@@ -550,42 +572,48 @@ impl Task<'_> {
         measured.entropy(self.loss, &sums)
     }
 
-    /// Turns a row's logits into the gradient by them.
+    /// The gradient by a row's logits.
     fn gradient<T: Real>(
         &self,
-        logits: &mut [T],
-        participation: Participation<'_>,
-        measured: Measured,
+        row: &Row<'_, T>,
         targets: &RowTargets<'_>,
         row_index: usize,
+        gradient: &mut [T],
     ) {
-        let row = Row { logits: &*logits, participation, measured };
-        match row.measured.kind {
-            Kind::Undefined => logits.fill(T::NAN),
-            Kind::Empty => return logits.fill(T::narrow(of_empty(self.loss, 0.0))),
+        let Row { logits, participation, measured } = *row;
+        match measured.kind {
+            Kind::Undefined => gradient.fill(T::NAN),
+            Kind::Empty => return gradient.fill(T::narrow(of_empty(self.loss, 0.0))),
             Kind::Regular => {
                 let temperature = self.loss.adjustment.temperature_of(row_index as u64);
                 let formula = Formula::new(self.loss, &measured, targets.sum, temperature);
+                threads::map_pieces(gradient, CLASSES_PER_PIECE, &|piece, gradient| {
+                    let first = piece * CLASSES_PER_PIECE;
+                    let logits = logits.get(first..).unwrap_or_default();
+                    let q = targets.q.get(first..).unwrap_or_default();
+                    self.layout.instructions.run(Gradient { formula: &formula, logits, q, gradient });
+                });
                 let label = targets.label.map(|(label, _)| label);
                 let likely = measured.has_likely_class().then(|| row.argmax() as usize);
-                let exact = [label, likely].map(|class| {
-                    let class = class?;
-                    let x = *row.logits.get(class)?;
-                    Some((class, formula.exactly(measured.nll(x), targets.of(class))))
-                });
-                threads::map_pieces(logits, CLASSES_PER_PIECE, &|piece, logits| {
-                    let q = targets.q.get(piece * CLASSES_PER_PIECE..).unwrap_or_default();
-                    self.layout.instructions.run(Gradient { formula: &formula, logits, q });
-                });
-                for (class, value) in exact.into_iter().flatten() {
-                    if let Some(place) = logits.get_mut(class) {
-                        *place = T::narrow(value);
+                for class in [label, likely.filter(|_| likely != label)].into_iter().flatten() {
+                    if let (Some(place), Some(&x)) = (gradient.get_mut(class), logits.get(class)) {
+                        *place = T::narrow(formula.exactly(measured.nll(x), targets.of(class)));
                     }
                 }
             }
         }
-        participation.fill_masked(T::ZERO, logits);
+        participation.fill_masked(T::ZERO, gradient);
     }
+}
+
+/// Where a number stands first among others.
+pub(super) fn position_of<T: Real>(number: T, numbers: &[T]) -> Option<usize> {
+    // As many at a time as a vector or a few compare without a branch.
+    const AT_ONCE: usize = 64;
+    let is_among = |numbers: &[T]| numbers.iter().fold(false, |found, &x| found | (x == number));
+    let chunk = numbers.chunks(AT_ONCE).position(is_among)?;
+    let place = numbers[chunk * AT_ONCE..].iter().position(|&x| x == number)?;
+    Some(chunk * AT_ONCE + place)
 }
 
 /// Σ q over a row.
@@ -700,21 +728,27 @@ impl<T: Real> Formula<T> {
 
     /// For one class, without cancellation.
     pub(super) fn exactly(&self, nll: f64, q: f64) -> f64 {
-        let p = (-nll).exp();
-        let difference = match p > 0.5 {
-            true => self.sum_of_targets * (-nll).exp_m1() + (self.sum_of_targets - q),
-            false => p * self.sum_of_targets - q,
-        };
+        let (p, difference);
+        if nll < std::f64::consts::LN_2 {
+            let less_one = (-nll).exp_m1();
+            p = 1.0 + less_one;
+            difference = self.sum_of_targets * less_one + (self.sum_of_targets - q);
+        } else {
+            p = (-nll).exp();
+            difference = p * self.sum_of_targets - q;
+        }
         (self.scale * difference + self.of_z_loss * p) / self.temperature
     }
 }
 
-/// The gradient in place of some logits.
+/// The gradient by as many logits as there are places for it.
 pub(super) struct Gradient<'a, T> {
     pub(super) formula: &'a Formula<T>,
-    pub(super) logits: &'a mut [T],
-    /// Empty where all targets are 0.
+    /// With what lies behind them, or not.
+    pub(super) logits: &'a [T],
+    /// Empty where all targets are 0; with what lies behind them, or not.
     pub(super) q: &'a [f64],
+    pub(super) gradient: &'a mut [T],
 }
 
 impl<T: Real> instruction_set::Task for Gradient<'_, T> {
@@ -722,43 +756,50 @@ impl<T: Real> instruction_set::Task for Gradient<'_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) {
-        let Gradient { formula, logits, q } = self;
+        let Gradient { formula, logits, q, gradient } = self;
         let Formula { scale, of_z_loss, sum_of_targets, maximum, sum, temperature } = *formula;
         let of_exponential = (scale * sum_of_targets + of_z_loss) / (sum * temperature);
-        let of_target = scale / temperature;
+        let factors = [of_exponential, scale / temperature];
         let anchors = Anchors::new(T::Vector::splat(machine, maximum));
-        let (chunks, rest) = logits.as_chunks_mut::<LANES>();
-        let mut q = q.chunks(LANES);
-        for logits in chunks {
-            let targets = q.next().and_then(|q| q.first_chunk()).unwrap_or(&[0.0; LANES]);
-            let terms = anchors.exponentials(T::Vector::load(machine, logits));
-            write_gradient::<T::Vector<M>>(terms, targets, of_exponential, of_target, logits);
-        }
-        if !rest.is_empty() {
-            let mut targets = [0.0; LANES];
-            if let Some(q) = q.next() {
-                targets[..q.len()].copy_from_slice(q);
+        let (places, last_places) = gradient.as_chunks_mut::<LANES>();
+        let (chunks, _) = logits.as_chunks::<LANES>();
+        let whole = places.len() * LANES;
+        if q.is_empty() {
+            for (places, chunk) in places.iter_mut().zip(chunks) {
+                let terms = anchors.exponentials(T::Vector::load(machine, chunk));
+                *places = gradient_of_chunk(terms, &[0.0; LANES], factors);
             }
-            let terms = anchors.exponentials(chunk_of(machine, rest, rest.len()));
-            write_gradient::<T::Vector<M>>(terms, &targets, of_exponential, of_target, rest);
+        } else {
+            for ((places, chunk), targets) in places.iter_mut().zip(chunks).zip(q.as_chunks::<LANES>().0) {
+                let terms = anchors.exponentials(T::Vector::load(machine, chunk));
+                *places = gradient_of_chunk(terms, targets, factors);
+            }
+        }
+        if !last_places.is_empty() {
+            let logits = logits.get(whole..).unwrap_or_default();
+            let terms = anchors.exponentials(chunk_of::<T::Vector<M>>(machine, logits, last_places.len()));
+            let mut targets = [0.0; LANES];
+            targets.iter_mut().zip(q.iter().skip(whole)).for_each(|(target, &q)| *target = q);
+            let values = gradient_of_chunk(terms, &targets, factors);
+            last_places.copy_from_slice(&values[..last_places.len()]);
         }
     }
 }
 
-/// The gradient by the logits of a chunk, as many as there are places.
+/// The gradient by the logits of a chunk, given their terms, their targets, and what each of the two is multiplied with.
 #[inline(always)]
-fn write_gradient<V: Vector>(
+fn gradient_of_chunk<V: Vector>(
     terms: V,
     targets: &[f64; LANES],
-    of_exponential: f64,
-    of_target: f64,
-    places: &mut [V::Number],
-) {
+    [of_exponential, of_target]: [f64; 2],
+) -> [V::Number; LANES] {
     let mut numbers = [V::Number::ZERO; LANES];
     terms.store(&mut numbers);
-    for ((place, term), target) in places.iter_mut().zip(numbers).zip(targets) {
-        *place = V::Number::narrow(term.widen() * of_exponential - target * of_target);
+    // Of so many numbers that the compiler makes vectors of them.
+    for (number, target) in numbers.iter_mut().zip(targets) {
+        *number = V::Number::narrow(number.widen() * of_exponential - target * of_target);
     }
+    numbers
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::{CrossEntropy, Element, Error, Losses, Op, Result, Targets};
 use super::blocks::{Kind, Participation, reused, store_all};
 use super::instruction_set::InstructionSet;
 use super::lanes::{LANES, LaneSums};
-use super::loss::{AddDistances, AddLosses, AddTargets, Formula, Gradient, Measured, of_empty};
+use super::loss::{AddDistances, AddLosses, AddTargets, Formula, Gradient, Measured, of_empty, position_of};
 use super::piece::{FittedPiece, PartMemory, Piece};
 use super::real::Real;
 use super::row::LOGITS_PER_PIECE;
@@ -445,13 +445,12 @@ impl<T: Real> MeasuredLoss<'_, T> {
                 let q = of.targets_of_part(piece, range, part.participation, row.classes(), q);
                 let formula = Formula::new(&of.loss, measured, *sum_of_targets, piece.temperature());
                 let label = of.label.and_then(|label| label.checked_sub(first + start));
-                let is_likely = |x: &T| x.widen() == measured.maximum;
                 let likely = match measured.has_likely_class() {
-                    true => part.logits.iter().position(is_likely),
+                    true => position_of(T::narrow(measured.maximum), part.logits),
                     false => None,
                 };
-                values.copy_from_slice(part.logits);
-                of.instructions.run(Gradient { formula: &formula, logits: values, q });
+                let logits = part.logits;
+                of.instructions.run(Gradient { formula: &formula, logits, q, gradient: values });
                 for class in [label, likely].into_iter().flatten() {
                     let own = of.of_label.filter(|_| Some(class) == label).map_or(0.0, |label| label.target);
                     let target = q.get(class).copied().unwrap_or(0.0) + own;

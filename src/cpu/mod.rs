@@ -15,8 +15,8 @@
 //!
 //! ```text
 //!     compute_request ─► blocks (storage, sixteen_bits) ─► compute_rows ─► products, weighted, jacobian
-//!     compute_loss ─┬──► blocks ─► measure_rows ─► loss
-//!                   └──► for_each_logarithm ─────► loss   (labels, and nothing but values of rows wanted)
+//!     compute_loss ─┬──► blocks ─┬► for_each_logarithm ─► loss
+//!                   └────────────┘  (f32 or f64 that lies in rows)
 //! ```
 //!
 //! A row that is never in memory as a whole comes in pieces (`piece`), of which the same steps are taken part by part, to
@@ -71,7 +71,7 @@ pub use piece::Piece;
 pub use real::Real;
 pub(crate) use request::compute_request;
 pub use row_in_pieces::{MeasuredRow, RowInPieces};
-use statistics::{Statistics, Take};
+use statistics::Take;
 pub(crate) use threads::count as thread_count;
 
 /// Computes every row of `logits` into `result`.
@@ -112,25 +112,10 @@ fn compute_rows_with<T: Real>(
     }
 }
 
-/// The statistics of so many rows one after the other, from which their logarithms follow.
+/// Calls `take` with the number of the first of some rows, what they have come to, and of each log Σ exp(x − maximum), NaN
+/// for a row with a NaN; until all rows have been.
 ///
 /// For a caller that has divided the rows among threads: only those that are very long are spread further.
-fn measure_rows<T: Real>(
-    instructions: InstructionSet,
-    logits: &[T],
-    classes: usize,
-    rows: usize,
-) -> Vec<Statistics> {
-    match classes {
-        0 => vec![Statistics::EMPTY; rows],
-        _ => row::statistics(instructions, logits, classes),
-    }
-}
-
-/// Calls `take` with the number of the first of some rows, the maximum of each of them, and log Σ exp(x − maximum),
-/// NaN for a row with a NaN; until all rows have been.
-///
-/// As [`measure_rows`], for a caller that has divided the rows among threads.
 fn for_each_logarithm<T: Real>(
     instructions: InstructionSet,
     logits: &[T],

@@ -86,11 +86,7 @@ fn statistics_of_very_long_row<T: Real>(instructions: InstructionSet, logits: &[
 }
 
 /// The statistics of every row, from which its logarithms follow: a task of the caller's.
-pub(super) fn statistics<T: Real>(
-    instructions: InstructionSet,
-    logits: &[T],
-    classes: usize,
-) -> Vec<Statistics> {
+fn statistics<T: Real>(instructions: InstructionSet, logits: &[T], classes: usize) -> Vec<Statistics> {
     if classes > LOGITS_PER_PIECE {
         let rows = logits.chunks_exact(classes);
         return rows.map(|logits| statistics_of_very_long_row(instructions, logits)).collect();
@@ -98,8 +94,8 @@ pub(super) fn statistics<T: Real>(
     instructions.run(MeasureRows { logits, classes })
 }
 
-/// Calls `take` with the number of the first of some rows, the maximum of each, and the logarithm of its sum: a task
-/// of the caller's.
+/// Calls `take` with the number of the first of some rows, what they have come to, and the logarithm of each one's sum: a
+/// task of the caller's.
 pub(super) fn for_each_logarithm<T: Real>(
     instructions: InstructionSet,
     logits: &[T],
@@ -115,7 +111,7 @@ pub(super) fn for_each_logarithm<T: Real>(
         }
         let rows = statistics.len();
         let logarithms = measured.logarithms(rows);
-        take(first, &measured.maxima()[..rows], &logarithms[..rows]);
+        take(first, &measured, &logarithms[..rows]);
     }
 }
 

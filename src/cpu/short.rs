@@ -81,7 +81,7 @@ pub(super) fn compute<T: Real>(
     });
 }
 
-/// The maximum of every row and log Σ exp(x − maximum), NaN for a row with a NaN: a task of the caller's.
+/// What every row has come to, and log Σ exp(x − maximum), NaN for a row with a NaN: a task of the caller's.
 pub(super) fn for_each_logarithm<T: Real>(
     instructions: InstructionSet,
     logits: &[T],
@@ -272,7 +272,7 @@ impl<T: Real, B: Bundle> Task for Logarithms<'_, '_, T, B> {
             let rows = ROWS_AT_ONCE.min(rows - first);
             measure_rows(machine, self.bundle, &self.logits[first * classes..], rows, None, &mut measured);
             let logarithms = measured.logarithms(rows);
-            (self.take)(first, &measured.maxima()[..rows], &logarithms[..rows]);
+            (self.take)(first, &measured, &logarithms[..rows]);
         }
     }
 }

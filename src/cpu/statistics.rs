@@ -71,8 +71,7 @@ impl Statistics {
     /// Σ exp(x − maximum), over all logits.
     #[inline(always)]
     pub(super) fn sum(&self) -> f64 {
-        let (high, error) = two_sum(self.at_maximum, self.others.high);
-        high + (error + self.others.low)
+        sum_of_all(self.at_maximum, self.others)
     }
 
     /// log Σ exp(x − maximum), exact to the last place of T also where it is tiny.
@@ -115,9 +114,16 @@ impl Statistics {
     }
 }
 
-/// Takes the number of the first of some rows, their maxima, and the logarithms of their sums. Not a type of its own for
-/// each caller, so that the loops are compiled once.
-pub(super) type Take<'a, T> = dyn FnMut(usize, &[T], &[f64]) + 'a;
+/// The sum of all terms, given how many are 1 and what the others add up to.
+#[inline(always)]
+fn sum_of_all(at_maximum: f64, others: CompensatedSum) -> f64 {
+    let (high, error) = two_sum(at_maximum, others.high);
+    high + (error + others.low)
+}
+
+/// Takes the number of the first of some rows, what they have come to, and the logarithm of each one's sum. Not a type of
+/// its own for each caller, so that the loops are compiled once.
+pub(super) type Take<'a, T> = dyn FnMut(usize, &MeasuredRows<T>, &[f64]) + 'a;
 
 /// Rows whose logarithms are taken together.
 pub(super) const ROWS_AT_ONCE: usize = 64;
@@ -126,8 +132,9 @@ pub(super) const ROWS_AT_ONCE: usize = 64;
 pub(super) struct MeasuredRows<T> {
     // With room for a whole chunk behind the last row.
     maxima: [T; ROWS_AT_ONCE + LANES],
-    at_maximum: [T; ROWS_AT_ONCE + LANES],
+    at_maximum_of_block: [T; ROWS_AT_ONCE + LANES],
     sums_of_block: [T; ROWS_AT_ONCE + LANES],
+    at_maximum: [f64; ROWS_AT_ONCE + LANES],
     high: [f64; ROWS_AT_ONCE + LANES],
     low: [f64; ROWS_AT_ONCE + LANES],
 }
@@ -137,8 +144,9 @@ impl<T: Real> MeasuredRows<T> {
     pub(super) fn new() -> Self {
         MeasuredRows {
             maxima: [T::ZERO; _],
-            at_maximum: [T::ONE; _],
+            at_maximum_of_block: [T::ONE; _],
             sums_of_block: [T::ZERO; _],
+            at_maximum: [1.0; _],
             high: [0.0; _],
             low: [0.0; _],
         }
@@ -148,7 +156,7 @@ impl<T: Real> MeasuredRows<T> {
     #[inline(always)]
     pub(super) fn set(&mut self, row: usize, statistics: &Statistics) {
         self.maxima[row] = T::narrow(statistics.maximum);
-        self.at_maximum[row] = T::narrow(statistics.at_maximum);
+        self.at_maximum[row] = statistics.at_maximum;
         let CompensatedSum { high, low } = statistics.others;
         // Where a NaN shows.
         self.high[row] = if statistics.maximum.is_nan() { f64::NAN } else { high };
@@ -160,7 +168,7 @@ impl<T: Real> MeasuredRows<T> {
     #[inline(always)]
     pub(super) fn set_chunk<V: Vector<Number = T>>(&mut self, row: usize, maxima: V, at_maximum: V, sums: V) {
         store(maxima, LANES, &mut self.maxima[row..]);
-        store(at_maximum, LANES, &mut self.at_maximum[row..]);
+        store(at_maximum, LANES, &mut self.at_maximum_of_block[row..]);
         store(sums, LANES, &mut self.sums_of_block[row..]);
     }
 
@@ -170,6 +178,20 @@ impl<T: Real> MeasuredRows<T> {
         for (high, sum) in self.high.iter_mut().zip(&self.sums_of_block) {
             *high = sum.widen() * T::UNLIFT;
         }
+        for (number, of_block) in self.at_maximum.iter_mut().zip(&self.at_maximum_of_block) {
+            *number = of_block.widen();
+        }
+    }
+
+    /// Σ exp(x − maximum) of a row that has no NaN.
+    #[inline(always)]
+    pub(super) fn sum(&self, row: usize) -> f64 {
+        sum_of_all(self.at_maximum[row], self.others(row))
+    }
+
+    #[inline(always)]
+    fn others(&self, row: usize) -> CompensatedSum {
+        CompensatedSum { high: self.high[row], low: self.low[row] }
     }
 
     /// The maximum of each row, NaN passed over.
@@ -184,8 +206,7 @@ impl<T: Real> MeasuredRows<T> {
         let mut logarithms = [0.0; ROWS_AT_ONCE];
         let rows = rows.next_multiple_of(LANES).min(ROWS_AT_ONCE);
         for (row, place) in logarithms[..rows].iter_mut().enumerate() {
-            let others = CompensatedSum { high: self.high[row], low: self.low[row] };
-            *place = T::log_of_one_and(self.at_maximum[row].widen() - 1.0, others);
+            *place = T::log_of_one_and(self.at_maximum[row] - 1.0, self.others(row));
         }
         logarithms
     }
