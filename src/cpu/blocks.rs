@@ -108,6 +108,22 @@ impl<'a> Layout<'a> {
         [(row / self.inner) as u64, (row % self.inner) as u64]
     }
 
+    /// The elements of some rows, row after row: where they lie, if they lie so and are of the type; otherwise gathered into
+    /// memory that may have been used before.
+    pub(super) fn elements<'e, T: Real>(
+        &self,
+        array: Elements<'e>,
+        rows: Range<usize>,
+        memory: &'e mut Vec<T>,
+    ) -> &'e [T] {
+        if let (true, Some(elements)) = (self.is_contiguous(), T::elements_of(array)) {
+            return elements.get(rows.start * self.classes..rows.end * self.classes).unwrap_or_default();
+        }
+        let block = reused(memory, rows.len() * self.classes);
+        self.gather(array, rows, block);
+        block
+    }
+
     /// The elements of some rows, row after row, into `block`.
     pub(super) fn gather<T: Real>(&self, array: Elements<'_>, rows: Range<usize>, block: &mut [T]) {
         match array {
@@ -378,27 +394,27 @@ pub(super) fn reused<E: Copy + Default>(memory: &mut Vec<E>, length: usize) -> &
 
 /// Some rows of logits as their softmax is taken of them.
 pub(super) struct Block<'a, T> {
-    pub(super) logits: &'a mut [T],
+    pub(super) logits: &'a [T],
     /// Whether each logit takes part; empty where all do.
     pub(super) takes_part: &'a [bool],
     classes: usize,
 }
 
 impl<'a, T: Real> Block<'a, T> {
-    /// Gathers rows into memory that may have been used before.
+    /// Of rows as [`Layout::elements`] has them, adjusted in memory that may have been used before.
     pub(super) fn new(
         (logits, takes_part): &'a mut (Vec<T>, Vec<bool>),
         layout: &Layout<'_>,
-        array: Elements<'_>,
+        array: Elements<'a>,
         adjustment: &Resolved<'_>,
         rows: Range<usize>,
     ) -> Self {
         let classes = layout.classes;
+        if adjustment.is_none() {
+            return Block { logits: layout.elements(array, rows, logits), takes_part: &[], classes };
+        }
         let logits = reused(logits, rows.len() * classes);
         layout.gather(array, rows.clone(), logits);
-        if adjustment.is_none() {
-            return Block { logits, takes_part: &[], classes };
-        }
         let takes_part = reused(takes_part, logits.len());
         layout.instructions.run(Adjust { layout, adjustment, rows, logits, takes_part });
         Block { logits, takes_part, classes }

@@ -10,7 +10,7 @@ use half::{bf16, f16};
 
 use crate::cross_entropy::{ArrangedLoss, LABELS_AT_ONCE, LossPlaces, LossSums, RowPlaces, narrow};
 use crate::one_call::widest;
-use crate::{Dtype, Element, Elements, ElementsMut, FullyMasked, Targets};
+use crate::{Dtype, Element, ElementsMut, FullyMasked, Targets};
 
 use super::blocks::{Block, Kind, Layout, Participation, Place, Written, reused};
 use super::exponential::Anchors;
@@ -57,18 +57,15 @@ fn compute_into<R: Element>(
     gradient: Option<&mut [R]>,
     places: &SharedPlaces<'_>,
 ) -> LossSums {
-    match (widest(loss.logits, None, R::DTYPE), loss.logits) {
-        (Dtype::F64, Elements::F64(logits)) => compute_in::<f64, R>(loss, Some(logits), gradient, places),
-        (Dtype::F64, _) => compute_in::<f64, R>(loss, None, gradient, places),
-        (_, Elements::F32(logits)) => compute_in::<f32, R>(loss, Some(logits), gradient, places),
-        _ => compute_in::<f32, R>(loss, None, gradient, places),
+    match widest(loss.logits, None, R::DTYPE) {
+        Dtype::F64 => compute_in::<f64, R>(loss, gradient, places),
+        _ => compute_in::<f32, R>(loss, gradient, places),
     }
 }
 
-/// Computes a loss in a type, given the logits if they are of it.
+/// Computes a loss in a type.
 fn compute_in<T: Real, R: Element>(
     loss: &ArrangedLoss<'_>,
-    logits: Option<&[T]>,
     gradient: Option<&mut [R]>,
     places: &SharedPlaces<'_>,
 ) -> LossSums {
@@ -83,8 +80,8 @@ fn compute_in<T: Real, R: Element>(
     let sum_of_smoothed = sum_of_targets(layout.instructions, &smoothed);
     let writes_gradient = gradient.is_some();
     let task = Task { loss, layout, class_weights, spread, smoothed, sum_of_smoothed, writes_gradient };
-    let in_place = logits.filter(|_| layout.is_contiguous() && loss.adjustment.is_none());
-    let labels_alone = in_place.filter(|_| task.needs_logarithms_alone());
+    let in_place =
+        T::elements_of(loss.logits).filter(|_| layout.is_contiguous() && task.needs_logarithms_alone());
     let gradient = gradient.unwrap_or_default();
     let rows_per_block = layout.rows_per_block(layout.classes);
     let blocks = layout.blocks(rows_per_block);
@@ -101,9 +98,9 @@ fn compute_in<T: Real, R: Element>(
             &mut *gradient,
             |memory: &mut Memory<T>, rows, place| {
                 memory.results.clear();
-                match labels_alone {
+                match in_place {
                     Some(logits) => task.block_of_labels(&mut memory.results, logits, rows.clone()),
-                    None => task.block::<T, R>(memory, in_place, rows.clone(), place),
+                    None => task.block::<T, R>(memory, rows.clone(), place),
                 }
                 // SAFETY: no two blocks have a row in common.
                 unsafe { task.settle(&mut memory.results, rows.start, places) }
@@ -323,25 +320,16 @@ impl<T: Real> Row<'_, T> {
 }
 
 impl Task<'_> {
-    /// A block of rows, of logits that need not be gathered if they are given.
     fn block<T: Real, R: Element>(
         &self,
         memory: &mut Memory<T>,
-        in_place: Option<&[T]>,
         rows: Range<usize>,
         mut place: Place<'_, R>,
     ) {
         let (loss, wanted, classes) = (self.loss, self.loss.wanted, self.layout.classes);
         let Memory { block, measured, gradient, targets, q, results } = memory;
-        let (logits, takes_part) = match in_place {
-            Some(logits) => {
-                (logits.get(rows.start * classes..rows.end * classes).unwrap_or_default(), &[][..])
-            }
-            None => {
-                let block = Block::new(block, &self.layout, loss.logits, &loss.adjustment, rows.clone());
-                (&*block.logits, block.takes_part)
-            }
-        };
+        let block = Block::new(block, &self.layout, loss.logits, &loss.adjustment, rows.clone());
+        let Block { logits, takes_part, .. } = block;
         measured.clear();
         for_each_logarithm(self.layout.instructions, logits, classes, &mut |_, rows, log_sums| {
             let of_rows = log_sums.iter().enumerate();
@@ -352,11 +340,7 @@ impl Task<'_> {
         let gradient = reused(gradient, if self.writes_gradient { logits.len() } else { 0 });
         let targets = match loss.targets {
             Targets::Labels(_) => &[],
-            Targets::Probabilities(elements) => {
-                let targets = reused(targets, logits.len());
-                self.layout.gather(elements, rows.clone(), targets);
-                &*targets
-            }
+            Targets::Probabilities(elements) => self.layout.elements(elements, rows.clone(), targets),
         };
 
         for (index, (row_index, &measured)) in rows.zip(&*measured).enumerate() {

@@ -16,32 +16,38 @@ use super::threads;
 /// Elements of one row that are worth a task of their own, and are added up by themselves.
 pub(super) const ELEMENTS_PER_PIECE: usize = 1 << 16;
 
-/// Turns every row of `vectors` into its product with the Jacobian of `op`, divided by the row's temperature. What takes
-/// no part has no probability, and 0 in the vector.
+/// Rows of probabilities and the vectors that their Jacobians are multiplied with. What takes no part has no probability,
+/// and 0 in the vector.
+#[derive(Clone, Copy)]
+pub(super) struct Factors<'a, T> {
+    pub(super) op: Op,
+    pub(super) classes: usize,
+    pub(super) probabilities: &'a [T],
+    pub(super) vectors: &'a [T],
+}
+
+/// The product of each vector with the Jacobian of `op`, divided by its row's temperature.
 pub(super) fn multiply_rows<T: Real>(
     instructions: InstructionSet,
-    op: Op,
-    classes: usize,
-    probabilities: &[T],
-    vectors: &mut [T],
+    factors: Factors<'_, T>,
     temperature: &dyn Fn(usize) -> f64,
+    products: &mut [T],
 ) {
+    let Factors { op, classes, probabilities, vectors } = factors;
     if classes <= ELEMENTS_PER_PIECE {
-        return instructions.run(MultiplyRows { op, classes, probabilities, vectors, temperature });
+        return instructions.run(MultiplyRows { factors, temperature, products });
     }
-    let rows = probabilities.chunks_exact(classes).zip(vectors.chunks_exact_mut(classes));
-    for (row, (probabilities, vector)) in rows.enumerate() {
-        multiply_long_row(instructions, op, probabilities, vector, temperature(row));
+    let rows = probabilities.chunks_exact(classes).zip(vectors.chunks_exact(classes));
+    for (row, ((p, v), products)) in rows.zip(products.chunks_exact_mut(classes)).enumerate() {
+        multiply_long_row(instructions, op, [p, v], temperature(row), products);
     }
 }
 
 /// Rows of one piece.
 struct MultiplyRows<'a, T> {
-    op: Op,
-    classes: usize,
-    probabilities: &'a [T],
-    vectors: &'a mut [T],
+    factors: Factors<'a, T>,
     temperature: &'a dyn Fn(usize) -> f64,
+    products: &'a mut [T],
 }
 
 impl<T: Real> Task for MultiplyRows<'_, T> {
@@ -49,36 +55,41 @@ impl<T: Real> Task for MultiplyRows<'_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self, _: M) {
-        let MultiplyRows { op, classes, probabilities, vectors, temperature } = self;
+        let MultiplyRows { factors: Factors { op, classes, probabilities, vectors }, temperature, products } =
+            self;
         // Rows without classes have no elements either.
         let classes = classes.max(1);
-        let rows = probabilities.chunks_exact(classes).zip(vectors.chunks_exact_mut(classes));
-        for (row, (probabilities, vector)) in rows.enumerate() {
+        let rows = probabilities.chunks_exact(classes).zip(vectors.chunks_exact(classes));
+        for (row, ((p, v), products)) in rows.zip(products.chunks_exact_mut(classes)).enumerate() {
             let mut sums = LaneSums::new();
-            add(op, probabilities, vector, 0, &mut sums);
-            finish_all(op, probabilities, vector, sums.join().value(), temperature(row));
+            add(op, p, v, 0, &mut sums);
+            finish_all(op, [p, v], sums.join().value(), temperature(row), products);
         }
     }
 }
 
+/// Given a row's probabilities and vector.
 fn multiply_long_row<T: Real>(
     instructions: InstructionSet,
     op: Op,
-    probabilities: &[T],
-    vector: &mut [T],
+    factors: [&[T]; 2],
     temperature: f64,
+    products: &mut [T],
 ) {
-    let parts = threads::map(vector.len().div_ceil(ELEMENTS_PER_PIECE), &|index| {
-        let range = index * ELEMENTS_PER_PIECE..vector.len().min((index + 1) * ELEMENTS_PER_PIECE);
-        let probabilities = probabilities.get(range.clone()).unwrap_or_default();
+    let piece = |index: usize| {
+        let first = index * ELEMENTS_PER_PIECE;
+        factors.map(|row| &row[first.min(row.len())..row.len().min(first + ELEMENTS_PER_PIECE)])
+    };
+    let parts = threads::map(products.len().div_ceil(ELEMENTS_PER_PIECE), &|index| {
+        let [probabilities, vector] = piece(index);
         let mut sums = LaneSums::new();
-        instructions.run(Add { op, probabilities, vector: &vector[range], lane: 0, sums: &mut sums });
+        instructions.run(Add { op, probabilities, vector, lane: 0, sums: &mut sums });
         sums.join()
     });
     let sum = parts.into_iter().fold(CompensatedSum::default(), CompensatedSum::join).value();
-    threads::map_pieces(vector, ELEMENTS_PER_PIECE, &|index, vector| {
-        let probabilities = probabilities.get(index * ELEMENTS_PER_PIECE..).unwrap_or_default();
-        instructions.run(Finish { op, probabilities, vector, sum, temperature });
+    threads::map_pieces(products, ELEMENTS_PER_PIECE, &|index, products| {
+        let [probabilities, vector] = piece(index);
+        instructions.run(Finish { op, probabilities, vector, sum, temperature, products });
     });
 }
 
@@ -117,9 +128,10 @@ fn add<T: Real>(op: Op, probabilities: &[T], vector: &[T], lane: usize, sums: &m
 pub(super) struct Finish<'a, T> {
     pub(super) op: Op,
     pub(super) probabilities: &'a [T],
-    pub(super) vector: &'a mut [T],
+    pub(super) vector: &'a [T],
     pub(super) sum: f64,
     pub(super) temperature: f64,
+    pub(super) products: &'a mut [T],
 }
 
 impl<T: Real> Task for Finish<'_, T> {
@@ -127,39 +139,37 @@ impl<T: Real> Task for Finish<'_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self, _: M) {
-        let Finish { op, probabilities, vector, sum, temperature } = self;
-        finish_all(op, probabilities, vector, sum, temperature);
+        let Finish { op, probabilities, vector, sum, temperature, products } = self;
+        finish_all(op, [probabilities, vector], sum, temperature, products);
     }
 }
 
 #[inline(always)]
-fn finish_all<T: Real>(op: Op, probabilities: &[T], vector: &mut [T], sum: f64, temperature: f64) {
+fn finish_all<T: Real>(op: Op, factors: [&[T]; 2], sum: f64, temperature: f64, products: &mut [T]) {
     match op {
         Op::LogSoftmaxVjp => {
-            finish_each(probabilities, vector, temperature, |p, v| if p == 0.0 { v } else { v - p * sum })
+            finish_each(factors, temperature, products, |p, v| if p == 0.0 { v } else { v - p * sum })
         }
-        Op::LogSoftmaxJvp => finish_each(probabilities, vector, temperature, |_, v| v - sum),
-        _ => {
-            finish_each(probabilities, vector, temperature, |p, v| if p == 0.0 { 0.0 } else { p * (v - sum) })
-        }
+        Op::LogSoftmaxJvp => finish_each(factors, temperature, products, |_, v| v - sum),
+        _ => finish_each(factors, temperature, products, |p, v| if p == 0.0 { 0.0 } else { p * (v - sum) }),
     }
 }
 
 #[inline(always)]
 fn finish_each<T: Real>(
-    probabilities: &[T],
-    vector: &mut [T],
+    [probabilities, vector]: [&[T]; 2],
     temperature: f64,
+    products: &mut [T],
     element: impl Fn(f64, f64) -> f64,
 ) {
-    let elements = vector.iter_mut().zip(probabilities);
+    let elements = products.iter_mut().zip(probabilities).zip(vector);
     if temperature == 1.0 {
-        for (v, p) in elements {
-            *v = T::narrow(element(p.widen(), v.widen()));
+        for ((product, p), v) in elements {
+            *product = T::narrow(element(p.widen(), v.widen()));
         }
     } else {
-        for (v, p) in elements {
-            *v = T::narrow(element(p.widen(), v.widen()) / temperature);
+        for ((product, p), v) in elements {
+            *product = T::narrow(element(p.widen(), v.widen()) / temperature);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::ops::{Add, Div, Mul, Sub};
 use super::compensated::{CompensatedSum, two_sum};
 use super::instruction_set::Machine;
 use super::vectors::Vector;
+use crate::Elements;
 
 /// A floating-point type that the CPU computes in: `f32` or `f64`.
 ///
@@ -25,6 +26,9 @@ pub trait Real:
 {
     /// Sixteen of them.
     type Vector<M: Machine>: Vector<Number = Self, Machine = M>;
+
+    /// The elements of an array, if they are of this type.
+    fn elements_of(array: Elements<'_>) -> Option<&[Self]>;
 
     /// 0.
     const ZERO: Self;
@@ -138,6 +142,10 @@ macro_rules! polynomial {
 impl Real for f32 {
     type Vector<M: Machine> = M::F32;
 
+    fn elements_of(array: Elements<'_>) -> Option<&[Self]> {
+        if let Elements::F32(elements) = array { Some(elements) } else { None }
+    }
+
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const NEG_INFINITY: Self = f32::NEG_INFINITY;
@@ -222,6 +230,10 @@ impl Real for f32 {
 
 impl Real for f64 {
     type Vector<M: Machine> = M::F64;
+
+    fn elements_of(array: Elements<'_>) -> Option<&[Self]> {
+        if let Elements::F64(elements) = array { Some(elements) } else { None }
+    }
 
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;

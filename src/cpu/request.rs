@@ -14,6 +14,7 @@ use crate::{Dtype, Element, ElementsMut, FullyMasked, Given, Op};
 
 use super::blocks::{Block, Kind, Layout, Place, Row, Written, reused};
 use super::jacobian::{JacobianRows, log_sums};
+use super::products::Factors;
 use super::real::Real;
 use super::weighted::WeightedRow;
 use super::{compute_rows, products, storage, threads};
@@ -59,14 +60,14 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// Calls `work` for every block, if each row is work for so many logits, with memory for two other values
+    /// Calls `work` for every block, if each row is work for so many logits, with memory for three other values
     /// of each logit.
     fn for_each_block<T: Real, R: Element>(
         &self,
         logits_per_row: usize,
         written: Written,
         result: &mut [R],
-        work: impl Fn(Range<usize>, Block<'_, T>, &mut [Vec<T>; 2], Place<'_, R>) + Send + Sync,
+        work: impl Fn(Range<usize>, Block<'_, T>, &mut [Vec<T>; 3], Place<'_, R>) + Send + Sync,
     ) {
         let rows_per_block = self.layout.rows_per_block(logits_per_row);
         let Arranged { logits, ref adjustment, .. } = *self.arranged;
@@ -92,7 +93,7 @@ impl Task<'_> {
             Written::PerElement,
             result,
             |rows, block, memory, mut place| {
-                let [values, _] = memory;
+                let [values, ..] = memory;
                 let values = reused(values, block.logits.len());
                 self.row_wise(op, &block, values);
                 if block.is_masked() {
@@ -117,7 +118,7 @@ impl Task<'_> {
             Written::PerRow(1),
             result,
             |rows, block, memory, mut place| {
-                let [values, _] = memory;
+                let [values, ..] = memory;
                 let values = reused(values, rows.len());
                 // Where there are no classes.
                 values.fill(T::NEG_INFINITY);
@@ -139,7 +140,7 @@ impl Task<'_> {
             Written::PerRow(pairs),
             result,
             |rows, block, memory, mut place| {
-                let [probabilities, _] = memory;
+                let [probabilities, ..] = memory;
                 let probabilities = reused(probabilities, block.logits.len());
                 self.row_wise(Op::Softmax, &block, probabilities);
                 let log_sums = log_sums(self.layout.instructions, block.logits, classes);
@@ -178,36 +179,43 @@ impl Task<'_> {
             Written::PerElement,
             result,
             |rows, block, memory, mut place| {
-                let [vectors, softmax] = memory;
-                let vectors = reused(vectors, block.logits.len());
-                self.layout.gather(operand, rows.clone(), vectors);
+                let [vectors, softmax, products] = memory;
+                let products = reused(products, block.logits.len());
                 let softmax = reused(softmax, if given { 0 } else { block.logits.len() });
                 if !given {
                     self.row_wise(Op::Softmax, &block, softmax);
                 }
-                let probabilities: &[T] = if given { &*block.logits } else { &*softmax };
-                if block.is_masked() {
-                    for index in 0..rows.len() {
-                        block.row(index).participation.fill_masked(T::ZERO, &mut vectors[block.range(index)]);
+                let probabilities = if given { block.logits } else { &*softmax };
+                let vectors = match block.is_masked() {
+                    false => self.layout.elements(operand, rows.clone(), vectors),
+                    true => {
+                        let vectors = reused(vectors, block.logits.len());
+                        self.layout.gather(operand, rows.clone(), vectors);
+                        for index in 0..rows.len() {
+                            let vector = &mut vectors[block.range(index)];
+                            block.row(index).participation.fill_masked(T::ZERO, vector);
+                        }
+                        vectors
                     }
-                }
+                };
                 let (instructions, classes) = (self.layout.instructions, self.layout.classes);
                 let temperature = |row| adjustment.temperature_of((rows.start + row) as u64);
-                products::multiply_rows(instructions, op, classes, probabilities, vectors, &temperature);
+                let factors = Factors { op, classes, probabilities, vectors };
+                products::multiply_rows(instructions, factors, &temperature, products);
                 for index in 0..rows.len() {
-                    let (row, vector) = (block.row(index), &mut vectors[block.range(index)]);
+                    let (row, product) = (block.row(index), &mut products[block.range(index)]);
                     let kind =
                         if given { Kind::Regular } else { row.kind(&probabilities[block.range(index)]) };
                     match kind {
                         Kind::Regular => {}
-                        Kind::Undefined => vector.fill(T::NAN),
-                        Kind::Empty => vector.fill(empty(options.fully_masked, T::ZERO)),
+                        Kind::Undefined => product.fill(T::NAN),
+                        Kind::Empty => product.fill(empty(options.fully_masked, T::ZERO)),
                     }
                     if kind != Kind::Empty {
-                        row.participation.fill_masked(T::ZERO, vector);
+                        row.participation.fill_masked(T::ZERO, product);
                     }
                 }
-                place.write(vectors);
+                place.write(products);
             },
         );
     }
@@ -221,7 +229,7 @@ impl Task<'_> {
             written,
             result,
             |rows, block, memory, mut place| {
-                let [weights, values] = memory;
+                let [weights, values, _] = memory;
                 let weights = reused(weights, block.logits.len());
                 self.layout.gather(operand, rows.clone(), weights);
                 values.clear();

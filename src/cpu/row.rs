@@ -275,12 +275,30 @@ fn logarithms<T: Real, M: Machine>(
     options: &Options,
 ) {
     // As many rows at once as stay in the nearest cache for a second look.
-    let rows_at_once = (STRETCH / classes).clamp(1, ROWS_AT_ONCE);
-    let mut measured = MeasuredRows::new();
-    let rows = logits.len() / classes;
+    let rows_at_once = if op == Op::LogSumExp { ROWS_AT_ONCE } else { STRETCH / classes };
     let mut in_turn = RowsInTurn::new(machine, logits, classes);
     let results = result.as_ptr();
     let written = |row| (op == Op::LogSoftmax && !streamed).then(|| results.wrapping_add(row * classes));
+    let rows = logits.len() / classes;
+    if rows_at_once <= LANES {
+        // A logarithm takes its time, too, and is for the row before the one that is being measured.
+        let mut finish = Finish::Fill(T::ZERO);
+        for row in 0..=rows {
+            let of_row_before = finish;
+            if row < rows {
+                let statistics = in_turn.measure::<M, false>(machine, &mut [], written(row));
+                finish = statistics.finish(&statistics, op, options);
+            }
+            if row > 0 {
+                let start = (row - 1) * classes;
+                let (from, result) = (&logits[start..], &mut result[start..]);
+                write_stretch(machine, of_row_before, from, classes, result, streamed);
+            }
+        }
+        return;
+    }
+    let mut measured = MeasuredRows::new();
+    let rows_at_once = rows_at_once.min(ROWS_AT_ONCE);
     for first in (0..rows).step_by(rows_at_once) {
         let rows = first..rows.min(first + rows_at_once);
         for row in rows.clone() {

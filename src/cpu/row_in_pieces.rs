@@ -232,7 +232,7 @@ impl<T: Real> RowInPieces<T> {
             options: &self.options,
         });
         sums.add(first, piece.len(), |memory: &mut Memory<T>, range, sums| {
-            let Memory { part, vector, probabilities } = memory;
+            let Memory { part, vector, probabilities, .. } = memory;
             let Row { logits, participation } = piece.part(instructions, range.clone(), part);
             let vector = reused(vector, range.len());
             piece.operand_of_part(instructions, range.clone(), participation, vector);
@@ -293,6 +293,7 @@ struct Memory<T> {
     part: PartMemory<T>,
     vector: Vec<T>,
     probabilities: Vec<T>,
+    values: Vec<T>,
 }
 
 /// The statistics of a row's stretches.
@@ -426,12 +427,13 @@ impl<T: Real> MeasuredRow<T> {
         self.check(first, piece.len(), result.len())?;
         threads::for_each_piece_with(result, LOGITS_PER_PIECE, &|memory: &mut Memory<T>, task, result| {
             let start = task * LOGITS_PER_PIECE;
-            let Memory { part, vector: values, probabilities } = memory;
+            let Memory { part, vector, probabilities, values } = memory;
             let row = piece.part(instructions, start..start + result.len(), part);
             let values = reused(values, result.len());
             if Op::PRODUCTS.contains(&op) {
-                piece.operand_of_part(instructions, start..start + result.len(), row.participation, values);
-                self.multiply(row, first + start, piece.temperature(), probabilities, values);
+                let vector = reused(vector, result.len());
+                piece.operand_of_part(instructions, start..start + result.len(), row.participation, vector);
+                self.multiply(row, first + start, piece.temperature(), (vector, probabilities), values);
             } else {
                 self.finish(op, first + start, row.logits, values);
                 if self.kind == Kind::Undefined {
@@ -465,14 +467,14 @@ impl<T: Real> MeasuredRow<T> {
         row::results(*instructions, of_row, first, logits, values);
     }
 
-    /// Turns some of a vector, from class `first` on, into its product with the Jacobian.
+    /// Some of a vector's product with the Jacobian, from class `first` on; with memory for probabilities.
     fn multiply(
         &self,
         row: Row<'_, T>,
         first: usize,
         temperature: f64,
-        probabilities: &mut Vec<T>,
-        vector: &mut [T],
+        (vector, probabilities): (&[T], &mut Vec<T>),
+        products: &mut [T],
     ) {
         let RowInPieces { op, options, instructions, .. } = self.of;
         match self.kind {
@@ -483,18 +485,19 @@ impl<T: Real> MeasuredRow<T> {
                     self.finish(Op::Softmax, first, row.logits, probabilities);
                     of_part = probabilities;
                 }
-                let sum = self.sum;
-                instructions.run(products::Finish { op, probabilities: of_part, vector, sum, temperature });
+                let (probabilities, sum) = (of_part, self.sum);
+                let finish = products::Finish { op, probabilities, vector, sum, temperature, products };
+                instructions.run(finish);
             }
-            Kind::Undefined => vector.fill(T::NAN),
+            Kind::Undefined => products.fill(T::NAN),
             Kind::Empty => {
-                return vector.fill(match options.fully_masked {
+                return products.fill(match options.fully_masked {
                     FullyMasked::Nan => T::NAN,
                     FullyMasked::Zero => T::ZERO,
                 });
             }
         }
-        row.participation.fill_masked(T::ZERO, vector);
+        row.participation.fill_masked(T::ZERO, products);
     }
 }
 

@@ -230,7 +230,7 @@ impl<T: Real> MeasuredRows<T> {
         let mut subtrahends = [[T::ZERO; ROWS_AT_ONCE + LANES]; 2];
         let [first, second] = &mut subtrahends;
         let masked = if options.fully_masked == FullyMasked::Zero { T::ZERO } else { T::NAN };
-        for row in 0..ROWS_AT_ONCE {
+        for row in 0..rows.next_multiple_of(LANES).min(ROWS_AT_ONCE) {
             let (maximum, logarithm) = (self.maxima[row], logarithms[row]);
             let special = if maximum == T::NEG_INFINITY && !logarithm.is_nan() { masked } else { T::NAN };
             let regular = maximum.widen().is_finite() && !logarithm.is_nan();
