@@ -364,10 +364,10 @@ impl Task<'_> {
                 results.argmax.push(row.argmax());
             }
             if self.writes_gradient {
-                let gradient = &mut gradient[range];
+                let (logits, gradient) = (&logits[range.start..], &mut gradient[range.start..]);
                 match targets {
-                    Some(targets) => self.gradient(&row, &targets, row_index, gradient),
-                    None => gradient.fill(T::ZERO),
+                    Some(targets) => self.gradient(&row, &targets, row_index, logits, gradient),
+                    None => gradient[..classes].fill(T::ZERO),
                 }
             }
         }
@@ -556,31 +556,39 @@ impl Task<'_> {
         measured.entropy(self.loss, &sums)
     }
 
-    /// The gradient by a row's logits.
+    /// The gradient by a row's logits, which begin where `logits` do, to where `gradient` begins. What stands there behind the
+    /// row may be overwritten.
     fn gradient<T: Real>(
         &self,
         row: &Row<'_, T>,
         targets: &RowTargets<'_>,
         row_index: usize,
+        logits: &[T],
         gradient: &mut [T],
     ) {
-        let Row { logits, participation, measured } = *row;
+        let Row { participation, measured, .. } = *row;
+        let classes = row.logits.len();
         match measured.kind {
-            Kind::Undefined => gradient.fill(T::NAN),
-            Kind::Empty => return gradient.fill(T::narrow(of_empty(self.loss, 0.0))),
+            Kind::Undefined => gradient[..classes].fill(T::NAN),
+            Kind::Empty => return gradient[..classes].fill(T::narrow(of_empty(self.loss, 0.0))),
             Kind::Regular => {
                 let temperature = self.loss.adjustment.temperature_of(row_index as u64);
-                let formula = Formula::new(self.loss, &measured, targets.sum, temperature);
-                threads::map_pieces(gradient, CLASSES_PER_PIECE, &|piece, gradient| {
-                    let first = piece * CLASSES_PER_PIECE;
-                    let logits = logits.get(first..).unwrap_or_default();
-                    let q = targets.q.get(first..).unwrap_or_default();
-                    self.layout.instructions.run(Gradient { formula: &formula, logits, q, gradient });
-                });
+                let formula = &Formula::new(self.loss, &measured, targets.sum, temperature);
+                let instructions = self.layout.instructions;
+                if classes <= CLASSES_PER_PIECE {
+                    instructions.run(Gradient { formula, logits, q: targets.q, classes, gradient });
+                } else {
+                    threads::map_pieces(&mut gradient[..classes], CLASSES_PER_PIECE, &|piece, gradient| {
+                        let first = piece * CLASSES_PER_PIECE;
+                        let logits = logits.get(first..).unwrap_or_default();
+                        let q = targets.q.get(first..).unwrap_or_default();
+                        instructions.run(Gradient { formula, logits, q, classes: gradient.len(), gradient });
+                    });
+                }
                 let label = targets.label.map(|(label, _)| label);
                 let likely = measured.has_likely_class().then(|| row.argmax() as usize);
                 for class in [label, likely.filter(|_| likely != label)].into_iter().flatten() {
-                    if let (Some(place), Some(&x)) = (gradient.get_mut(class), logits.get(class)) {
+                    if let (Some(place), Some(&x)) = (gradient.get_mut(class), row.logits.get(class)) {
                         *place = T::narrow(formula.exactly(measured.nll(x), targets.of(class)));
                     }
                 }
@@ -725,13 +733,15 @@ impl<T: Real> Formula<T> {
     }
 }
 
-/// The gradient by as many logits as there are places for it.
+/// The gradient by the logits of so many classes.
 pub(super) struct Gradient<'a, T> {
     pub(super) formula: &'a Formula<T>,
-    /// With what lies behind them, or not.
+    /// Of the first class, and so on, with what lies behind the last.
     pub(super) logits: &'a [T],
-    /// Empty where all targets are 0; with what lies behind them, or not.
+    /// Empty where all targets are 0; otherwise as the logits.
     pub(super) q: &'a [f64],
+    pub(super) classes: usize,
+    /// What stands behind the last class may be overwritten.
     pub(super) gradient: &'a mut [T],
 }
 
@@ -740,14 +750,15 @@ impl<T: Real> instruction_set::Task for Gradient<'_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) {
-        let Gradient { formula, logits, q, gradient } = self;
+        let Gradient { formula, logits, q, classes, gradient } = self;
         let Formula { scale, of_z_loss, sum_of_targets, maximum, sum, temperature } = *formula;
         let of_exponential = (scale * sum_of_targets + of_z_loss) / (sum * temperature);
         let factors = [of_exponential, scale / temperature];
         let anchors = Anchors::new(T::Vector::splat(machine, maximum));
-        let (places, last_places) = gradient.as_chunks_mut::<LANES>();
+        let whole = classes / LANES * LANES;
+        let (places, last_places) = gradient.split_at_mut(whole);
+        let (places, _) = places.as_chunks_mut::<LANES>();
         let (chunks, _) = logits.as_chunks::<LANES>();
-        let whole = places.len() * LANES;
         if q.is_empty() {
             for (places, chunk) in places.iter_mut().zip(chunks) {
                 let terms = anchors.exponentials(T::Vector::load(machine, chunk));
@@ -759,13 +770,16 @@ impl<T: Real> instruction_set::Task for Gradient<'_, T> {
                 *places = gradient_of_chunk(terms, targets, factors);
             }
         }
-        if !last_places.is_empty() {
+        if whole < classes {
             let logits = logits.get(whole..).unwrap_or_default();
-            let terms = anchors.exponentials(chunk_of::<T::Vector<M>>(machine, logits, last_places.len()));
+            let terms = anchors.exponentials(chunk_of::<T::Vector<M>>(machine, logits, classes - whole));
             let mut targets = [0.0; LANES];
             targets.iter_mut().zip(q.iter().skip(whole)).for_each(|(target, &q)| *target = q);
             let values = gradient_of_chunk(terms, &targets, factors);
-            last_places.copy_from_slice(&values[..last_places.len()]);
+            match last_places.first_chunk_mut() {
+                Some(places) => *places = values,
+                None => last_places.iter_mut().zip(values).for_each(|(place, value)| *place = value),
+            }
         }
     }
 }

@@ -449,8 +449,8 @@ impl<T: Real> MeasuredLoss<'_, T> {
                     true => position_of(T::narrow(measured.maximum), part.logits),
                     false => None,
                 };
-                let logits = part.logits;
-                of.instructions.run(Gradient { formula: &formula, logits, q, gradient: values });
+                let (logits, classes) = (part.logits, values.len());
+                of.instructions.run(Gradient { formula: &formula, logits, q, classes, gradient: values });
                 for class in [label, likely].into_iter().flatten() {
                     let own = of.of_label.filter(|_| Some(class) == label).map_or(0.0, |label| label.target);
                     let target = q.get(class).copied().unwrap_or(0.0) + own;
