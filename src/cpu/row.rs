@@ -627,8 +627,13 @@ fn write_chunks<T: Real, M: Machine>(
     of_row: [Lanes<T, M>; 2],
 ) {
     if streamed {
-        // Up to where a cache line begins.
         let line = LANES * size_of::<T>();
+        // A cache line that the next row begins in is written by way of the caches, and no row should wait for it.
+        let end = result.as_ptr().wrapping_add(classes);
+        if !end.addr().is_multiple_of(line) {
+            machine.prefetch(end);
+        }
+        // Up to where a cache line begins.
         let before = (line - result.as_ptr().addr() % line) % line / size_of::<T>();
         if (1..classes).contains(&before) {
             let first = step.of(chunk_of(machine, from, before), of_row);
