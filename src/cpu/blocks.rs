@@ -1,5 +1,5 @@
 //! Blocks of whole rows: gathered from wherever their elements lie into rows one after the other, in the
-//! type that is computed in, and scattered back.
+//! type that is computed in, and scattered back. What lies so already is only borrowed.
 //!
 //! What is computed of a block knows nothing of types, axes, masks in memory or threads. A block is a task,
 //! and small enough that it stays in a second-level cache between one step and the next.

@@ -16,7 +16,7 @@
 //! ```text
 //!     compute_request ─► blocks (storage, sixteen_bits) ─► compute_rows ─► products, weighted, jacobian
 //!     compute_loss ─┬──► blocks ─┬► for_each_logarithm ─► loss
-//!                   └────────────┘  (f32 or f64 that lies in rows)
+//!                   └────────────┘   (labels in place, and nothing but values of rows wanted)
 //! ```
 //!
 //! A row that is never in memory as a whole comes in pieces (`piece`), of which the same steps are taken part by part, to
