@@ -274,14 +274,15 @@ fn logarithms<T: Real, M: Machine>(
     streamed: bool,
     options: &Options,
 ) {
-    // As many rows at once as stay in the nearest cache for a second look.
+    // As many rows at once as stay in the nearest cache for a second look, which a log-sum-exp does without.
     let rows_at_once = if op == Op::LogSumExp { ROWS_AT_ONCE } else { STRETCH / classes };
     let mut in_turn = RowsInTurn::new(machine, logits, classes);
     let results = result.as_ptr();
     let written = |row| (op == Op::LogSoftmax && !streamed).then(|| results.wrapping_add(row * classes));
     let rows = logits.len() / classes;
     if rows_at_once <= LANES {
-        // A logarithm takes its time, too, and is for the row before the one that is being measured.
+        // Too few to fill a vector of logarithms: one for each row, which is written only when the next has been measured, so
+        // that nothing waits for the logarithm.
         let mut finish = Finish::Fill(T::ZERO);
         for row in 0..=rows {
             let of_row_before = finish;
