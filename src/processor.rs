@@ -8,7 +8,7 @@ use crate::request::Arranged;
 use crate::transfer::Clock;
 use crate::{Dtype, Elements, ElementsMut};
 
-/// The CPU, with all the threads of rayon's global pool.
+/// The CPU: the thread that calls, and those of rayon's pool that are idle, as many together as the pool has.
 ///
 /// The same promises as on a GPU, for all types: f16, bf16 and f32 are computed in f32, f64 in itself. A call into
 /// the caller's memory allocates nothing as large as the data, unless that is one long row which has to be converted,

@@ -60,7 +60,7 @@ impl<'a> Layout<'a> {
 
     /// Rows in a block, if each is work for so many logits.
     pub(super) fn rows_per_block(&self, logits_per_row: usize) -> usize {
-        let rows = (threads::LOGITS_PER_TASK / logits_per_row.max(1)).max(1);
+        let rows = threads::rows_per_task(self.rows, logits_per_row);
         if self.inner == 1 {
             return rows;
         }

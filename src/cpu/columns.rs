@@ -41,7 +41,7 @@ pub(super) fn compute<T: Real>(
     let batch = Batch { op, logits, classes, inner, result: SharedResult::new(result), options };
     let groups_per_task = match classes > STRETCH {
         true => 1,
-        false => (threads::LOGITS_PER_TASK / (classes * LANES)).max(1),
+        false => threads::rows_per_task(rows.div_ceil(LANES), classes * LANES),
     };
     threads::for_each(rows.div_ceil(groups_per_task * LANES), &|task| {
         let first = task * groups_per_task * LANES;

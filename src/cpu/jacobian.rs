@@ -23,7 +23,7 @@ pub(super) fn compute<T: Real>(
     let classes = rows.classes() as usize;
     let asked = rows.jacobian_rows().start as usize..rows.jacobian_rows().end as usize;
     let Some(pairs) = asked.len().checked_mul(classes).filter(|&pairs| pairs > 0) else { return };
-    let rows_per_task = (threads::LOGITS_PER_TASK / pairs).max(1);
+    let rows_per_task = threads::rows_per_task(result.len() / pairs, pairs);
     threads::map_pieces(result, rows_per_task * pairs, &|task, result| {
         let logits = logits.get(task * rows_per_task * classes..).unwrap_or_default();
         let count = (result.len() / pairs).min(logits.len() / classes);

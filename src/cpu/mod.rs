@@ -40,6 +40,8 @@ mod columns;
 mod compensated;
 mod exponential;
 mod few_rows;
+#[cfg(not(target_arch = "wasm32"))]
+mod helped_call;
 mod instruction_set;
 mod jacobian;
 mod lanes;

@@ -33,7 +33,7 @@ pub(super) fn compute<T: Real>(
         Output::PerElement => classes,
         _ => 1,
     };
-    let rows_per_task = (threads::LOGITS_PER_TASK / classes).max(1);
+    let rows_per_task = threads::rows_per_task(result.len() / results_per_row, classes);
     let streamed = op.output() == Output::PerElement && size_of_val(result) >= caches::streamed_bytes();
     threads::for_each_piece_with(result, rows_per_task * results_per_row, &|terms, task, result| {
         let logits = logits.get(task * rows_per_task * classes..).unwrap_or_default();

@@ -70,7 +70,8 @@ pub(super) fn compute<T: Real>(
     options: &Options,
 ) {
     let results_per_row = if op == Op::LogSumExp { 1 } else { classes };
-    let rows_per_task = (threads::LOGITS_PER_TASK / classes).next_multiple_of(ROWS_AT_ONCE);
+    let rows_per_task =
+        threads::rows_per_task(result.len() / results_per_row, classes).next_multiple_of(ROWS_AT_ONCE);
     threads::map_pieces(result, rows_per_task * results_per_row, &|task, result| {
         let logits = logits.get(task * rows_per_task * classes..).unwrap_or_default();
         let rows = (logits.len() / classes).min(result.len() / results_per_row);
