@@ -119,11 +119,8 @@ impl Gpu {
 
     pub(crate) async fn open(adapter: &wgpu::Adapter, waiting: Waiting, patience: Duration) -> Result<Gpu> {
         let info = adapter.get_info();
+        check_computes(&info.name, adapter.get_downlevel_capabilities().flags)?;
         let refused = |detail: String| Error::DeviceRefused { adapter: info.name.clone(), detail };
-        let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
-        if !adapter.get_downlevel_capabilities().flags.contains(compute) {
-            return Err(refused("it has no compute shaders".into()));
-        }
         // Elsewhere, what the host can write lies across a bus from the shaders.
         let shares_memory =
             matches!(info.device_type, wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Cpu);
@@ -490,6 +487,14 @@ pub(crate) async fn adapter_named(name: &str) -> Result<wgpu::Adapter> {
     }
 }
 
+/// An adapter of a time before compute shaders is of no use.
+fn check_computes(adapter: &str, flags: wgpu::DownlevelFlags) -> Result<()> {
+    if flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
+        return Ok(());
+    }
+    Err(Error::DeviceRefused { adapter: adapter.into(), detail: "it has no compute shaders".into() })
+}
+
 #[cfg(target_arch = "wasm32")]
 async fn adapters() -> Vec<wgpu::Adapter> {
     Vec::new()
@@ -550,4 +555,18 @@ fn from_wgpu(error: wgpu::Error) -> Error {
 /// wgpu's messages run over several lines; an error of ours is one.
 pub(crate) fn one_line(message: &dyn fmt::Display) -> String {
     message.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_without_compute_shaders_is_refused() {
+        let all = wgpu::DownlevelFlags::all();
+        assert_eq!(check_computes("old", all), Ok(()));
+        let error = check_computes("old", all - wgpu::DownlevelFlags::COMPUTE_SHADERS).unwrap_err();
+        assert!(matches!(error, Error::DeviceRefused { .. }), "{error:?}");
+        assert!(error.to_string().contains("old") && error.to_string().contains("compute"), "{error}");
+    }
 }

@@ -197,7 +197,7 @@ impl Geometry {
             let tile = Tile::of(self.workgroup, self.lanes, columns);
             return (workgroups / (tile.across * chunks)).saturating_mul(tile.slabs);
         }
-        workgroups * u64::from(self.workgroup / self.lanes) / (columns * chunks)
+        workgroups.saturating_mul(u64::from(self.workgroup / self.lanes)) / (columns * chunks)
     }
 
     /// Whether lanes that are neighbours finish fewer neighbours of a word each than fill a line of memory, although more
