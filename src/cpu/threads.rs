@@ -18,10 +18,21 @@ const FEWEST_LOGITS_PER_TASK: usize = 1 << 13;
 /// So many tasks for each thread, if they are no smaller than that, so that none waits long for another's last.
 const TASKS_PER_THREAD: usize = 4;
 
-/// How many threads there are.
+/// How many threads there are: those of the pool that this one is in, otherwise of rayon's own, which this starts; this one
+/// alone where the system has none to give.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn count() -> usize {
-    rayon::current_num_threads()
+    use std::error::Error;
+    use std::sync::OnceLock;
+    static HAS_POOL: OnceLock<bool> = OnceLock::new();
+    // Rayon panics over a pool that does not start unless it is asked to build it. That there is one already is an error, too,
+    // but none that came of the system.
+    let build = || match rayon::ThreadPoolBuilder::new().build_global() {
+        Ok(()) => true,
+        Err(error) => error.source().is_none(),
+    };
+    let is_in_pool = rayon::current_thread_index().is_some();
+    if is_in_pool || *HAS_POOL.get_or_init(build) { rayon::current_num_threads() } else { 1 }
 }
 
 /// How many threads there are.
