@@ -448,19 +448,6 @@ mod linux {
         }
     }
 
-    /// A pool of which the system grants a few threads at most is none; the one that there is does it all.
-    #[test]
-    fn a_system_without_threads_to_give() {
-        let folder = Folder::new();
-        folder.file("in.npy", &npy::f32_file(&[300, 1000], &single(300_000)));
-        for (limits, name) in [("", "with.npy"), ("ulimit -v 340000; RAYON_NUM_THREADS=5000", "without.npy")]
-        {
-            let line = format!("{limits} exec \"$PROGRAM\" run in.npy --device cpu -o {name}");
-            shell(&line, folder.path()).succeeded();
-        }
-        assert!(fs::read(folder.join("with.npy")).unwrap() == fs::read(folder.join("without.npy")).unwrap());
-    }
-
     /// The same where all of it is one row.
     #[test]
     fn a_row_larger_than_the_memory() {
