@@ -26,7 +26,7 @@ fn contexts_leave_nothing_behind() {
     };
     (0..10).for_each(|_| round());
     let before = resident();
-    // `CONTEXTS=1000` for as many, which take lavapipe minutes.
+    // `CONTEXTS=1000` for as many, which take lavapipe a minute.
     let contexts = std::env::var("CONTEXTS").map_or(30, |contexts| contexts.parse().unwrap());
     (0..contexts).for_each(|_| round());
     // A context that stayed would be there with its buffers, its pipelines and its thread: some MiB each.

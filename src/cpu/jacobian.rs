@@ -34,7 +34,7 @@ pub(super) fn compute<T: Real>(
         let log_sums = log_sums(instructions, logits, classes);
         let rows = probabilities.chunks(classes).zip(&log_sums).zip(result.chunks_exact_mut(pairs));
         for ((probabilities, &log_sum), jacobian) in rows {
-            let rows_per_piece = (threads::LOGITS_PER_TASK / classes).max(1);
+            let rows_per_piece = threads::rows_per_task(asked.len(), classes);
             threads::map_pieces(jacobian, rows_per_piece * classes, &|piece, jacobian| {
                 let first = asked.start + piece * rows_per_piece;
                 instructions.run(JacobianRows { op, probabilities, log_sum, first, jacobian });

@@ -133,7 +133,7 @@ impl Task<'_> {
         let (first, asked) = (asked.start as usize, (asked.end - asked.start) as usize);
         let classes = self.layout.classes;
         let Some(pairs) = asked.checked_mul(classes).filter(|&pairs| pairs > 0) else { return };
-        let rows_per_piece = (threads::LOGITS_PER_TASK / classes).max(1);
+        let rows_per_piece = threads::rows_per_task(asked, classes);
         let op = self.arranged.op;
         self.for_each_block::<T, R>(
             pairs,

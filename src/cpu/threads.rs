@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Logits that are worth a task of their own: some tens of microseconds, many times what handing it to
 /// another thread costs.
-pub(super) const LOGITS_PER_TASK: usize = 1 << 15;
+const LOGITS_PER_TASK: usize = 1 << 15;
 
 /// Once there are enough of them to wake a thread for, tasks may have as few logits as this.
 const FEWEST_LOGITS_PER_TASK: usize = 1 << 13;
