@@ -133,6 +133,54 @@ impl<V: Vector> Anchors<V> {
     }
 }
 
+/// Those of sixteen rows, to be looked at one by one.
+pub(super) struct AnchorsOfRows<T> {
+    far: bool,
+    numbers: [T; LANES],
+    origins: [T; LANES],
+    remainders: [T; LANES],
+    round: [T; LANES],
+    vanished: [T; LANES],
+    vanished_lifted: [T; LANES],
+}
+
+impl<T: Real> AnchorsOfRows<T> {
+    #[inline(always)]
+    pub(super) fn new<V: Vector<Number = T>>(maxima: V) -> Self {
+        let of_rows = Anchors::new(maxima);
+        AnchorsOfRows {
+            far: of_rows.far,
+            numbers: stored(of_rows.numbers),
+            origins: stored(of_rows.origins),
+            remainders: stored(of_rows.remainders),
+            round: stored(of_rows.round),
+            vanished: stored(of_rows.vanished),
+            vanished_lifted: stored(of_rows.vanished_lifted),
+        }
+    }
+
+    /// The same in all lanes.
+    #[inline(always)]
+    pub(super) fn of_row<V: Vector<Number = T>>(&self, machine: V::Machine, row: usize) -> Anchors<V> {
+        Anchors {
+            numbers: V::splat(machine, self.numbers[row]),
+            far: self.far,
+            origins: V::splat(machine, self.origins[row]),
+            remainders: V::splat(machine, self.remainders[row]),
+            round: V::splat(machine, self.round[row]),
+            vanished: V::splat(machine, self.vanished[row]),
+            vanished_lifted: V::splat(machine, self.vanished_lifted[row]),
+        }
+    }
+}
+
+#[inline(always)]
+fn stored<V: Vector>(vector: V) -> [V::Number; LANES] {
+    let mut numbers = [V::Number::ZERO; LANES];
+    vector.store(&mut numbers);
+    numbers
+}
+
 /// exp(x − maximum) of one number.
 pub(super) fn exponential_of<T: Real>(x: T, maximum: T) -> T {
     let splat = |number| T::Vector::<Baseline>::splat(Baseline, number);

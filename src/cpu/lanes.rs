@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 use super::compensated::CompensatedSum;
 use super::exponential::Anchors;
 use super::real::Real;
-use super::statistics::Statistics;
+use super::statistics::{Statistics, Sums};
 pub(super) use super::vectors::LANES;
 use super::vectors::{Plus, Vector};
 
@@ -144,9 +144,9 @@ impl<V: Vector, const KEPT: bool> BlockSums<V, KEPT> {
 
     /// What the row of this one block has come to.
     #[inline(always)]
-    pub(super) fn of_row(&self, maximum: V::Number) -> Statistics {
+    pub(super) fn of_row(&self) -> Sums {
         let at_anchor = if KEPT { V::Number::ZERO } else { self.at_anchor().total() };
-        of_row_of_block::<V::Number, KEPT>(maximum, at_anchor, self.others().total())
+        of_row_of_block::<V::Number, KEPT>(at_anchor, self.others().total())
     }
 }
 
@@ -187,18 +187,18 @@ impl<V: Vector, const KEPT: bool> Totals<V, KEPT> {
 
     /// What the row has come to whose accumulators these are.
     #[inline(always)]
-    pub(super) fn of_row(&self, maximum: V::Number) -> Statistics {
+    pub(super) fn of_row(&self) -> Sums {
         let at_anchor = if KEPT { V::Number::ZERO } else { number_of(self.counted).total() };
-        statistics::<V::Number, KEPT>(maximum, at_anchor, V::join_lanes(&self.sums))
+        sums_of_row::<V::Number, KEPT>(at_anchor, V::join_lanes(&self.sums))
     }
 
     /// What the rows have come to that each have a lane.
     #[inline(always)]
     pub(super) fn of_rows(&self, maxima: V) -> [Statistics; LANES] {
         let [high, low] = V::parts(&self.sums);
-        of_lanes(maxima, number_of(self.counted), |maximum, at_anchor, lane| {
+        of_lanes(maxima, number_of(self.counted), |at_anchor, lane| {
             let sum = CompensatedSum { high: high[lane], low: low[lane] };
-            statistics::<V::Number, KEPT>(maximum, at_anchor, sum)
+            sums_of_row::<V::Number, KEPT>(at_anchor, sum)
         })
     }
 }
@@ -211,8 +211,8 @@ fn number_of<V: Vector>(counted: V) -> V {
 
 /// What a row of one block has come to.
 #[inline(always)]
-fn of_row_of_block<T: Real, const KEPT: bool>(maximum: T, at_anchor: T, sum: T) -> Statistics {
-    statistics::<T, KEPT>(maximum, at_anchor, CompensatedSum { high: sum.widen(), low: 0.0 })
+fn of_row_of_block<T: Real, const KEPT: bool>(at_anchor: T, sum: T) -> Sums {
+    sums_of_row::<T, KEPT>(at_anchor, CompensatedSum { high: sum.widen(), low: 0.0 })
 }
 
 /// What rows of one block have come to that each have a lane, given their accumulators.
@@ -238,8 +238,8 @@ pub(super) fn of_rows_of_block<V: Vector, const KEPT: bool>(
     let [at_anchor, sums] = joined[0];
     let mut of_rows = [V::Number::ZERO; LANES];
     sums.store(&mut of_rows);
-    of_lanes(maxima, at_anchor, |maximum, at_anchor, lane| {
-        of_row_of_block::<V::Number, KEPT>(maximum, at_anchor, of_rows[lane])
+    of_lanes(maxima, at_anchor, |at_anchor, lane| {
+        of_row_of_block::<V::Number, KEPT>(at_anchor, of_rows[lane])
     })
 }
 
@@ -247,23 +247,23 @@ pub(super) fn of_rows_of_block<V: Vector, const KEPT: bool>(
 fn of_lanes<V: Vector>(
     maxima: V,
     at_anchor: V,
-    of_lane: impl Fn(V::Number, V::Number, usize) -> Statistics,
+    of_lane: impl Fn(V::Number, usize) -> Sums,
 ) -> [Statistics; LANES] {
     let (mut of_maxima, mut counts) = ([V::Number::ZERO; LANES], [V::Number::ZERO; LANES]);
     maxima.store(&mut of_maxima);
     at_anchor.store(&mut counts);
     let mut statistics = [Statistics::EMPTY; LANES];
     for (lane, place) in statistics.iter_mut().enumerate() {
-        *place = of_lane(of_maxima[lane], counts[lane], lane);
+        *place = Statistics::new(of_maxima[lane], of_lane(counts[lane], lane));
     }
     statistics
 }
 
 /// What a row has come to, given the sum of its terms.
 #[inline(always)]
-fn statistics<T: Real, const KEPT: bool>(maximum: T, at_anchor: T, sum: CompensatedSum) -> Statistics {
-    let sum = if KEPT { sum } else { sum.times_power_of_two(T::UNLIFT) };
-    Statistics::new(maximum, at_anchor.widen(), sum)
+fn sums_of_row<T: Real, const KEPT: bool>(at_anchor: T, sum: CompensatedSum) -> Sums {
+    let others = if KEPT { sum } else { sum.times_power_of_two(T::UNLIFT) };
+    Sums { at_maximum: at_anchor.widen(), others }
 }
 
 /// A sum in every lane, of numbers that are made of values of `T` in f64.

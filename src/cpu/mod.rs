@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!     compute_rows ─► row      a long contiguous row: lanes along the row, stretches over threads
+//!                 │            (sixteen_rows: logarithms of a few hundred classes, for several rows together)
 //!                 ├─► short    contiguous rows of few chunks: several at once (segments, few_rows)
 //!                 ├─► columns  strided rows: a row per lane
 //!                 └─► jacobian (asks for probabilities, and makes pairs of them)
@@ -57,6 +58,7 @@ mod segments;
 mod shared_result;
 mod short;
 pub(crate) mod sixteen_bits;
+mod sixteen_rows;
 mod statistics;
 mod storage;
 mod threads;
@@ -128,6 +130,9 @@ fn for_each_logarithm<T: Real>(
         0 => {}
         _ if classes <= short::longest::<T>() => {
             short::for_each_logarithm(instructions, logits, classes, take)
+        }
+        _ if classes <= sixteen_rows::longest(Op::LogSumExp) => {
+            sixteen_rows::for_each_logarithm(instructions, logits, classes, take)
         }
         _ => row::for_each_logarithm(instructions, logits, classes, take),
     }

@@ -11,14 +11,17 @@ use super::exponential::Anchors;
 use super::instruction_set::{InstructionSet, Machine, Task};
 use super::lanes::{self, AHEAD, BLOCK, BlockSums, LANES, Lanes, STRETCH, Totals, chunk_of, store};
 use super::real::Real;
+use super::sixteen_rows;
 use super::statistics::{
-    Finish, LastStep, MeasuredRows, ROWS_AT_ONCE, Scaled, ScaledTerms, Statistics, Subtracted, Take,
+    Finish, LastStep, MeasuredRows, ROWS_AT_ONCE, Scaled, ScaledTerms, Statistics, Subtracted, Sums, Take,
 };
 use super::threads;
 use super::vectors::Vector;
 
 /// Logits of one row that are worth a task of their own: a whole number of stretches.
 pub(super) const LOGITS_PER_PIECE: usize = 16 * STRETCH;
+
+const CLASSES_OF_BLOCK: usize = BLOCK * LANES;
 
 /// Computes every row of a compact `rows × classes` batch.
 pub(super) fn compute<T: Real>(
@@ -39,7 +42,7 @@ pub(super) fn compute<T: Real>(
         let logits = logits.get(task * rows_per_task * classes..).unwrap_or_default();
         if classes <= LOGITS_PER_PIECE {
             let places = Places { result, results_per_row, streamed, terms };
-            instructions.run(WholeRows { op, logits, classes, places, options });
+            whole_rows(instructions, op, logits, classes, places, options);
         } else if let Some(logits) = logits.get(..classes) {
             very_long_row(instructions, op, logits, result, options);
         }
@@ -107,7 +110,7 @@ pub(super) fn for_each_logarithm<T: Real>(
         let end = logits.len().min((first + ROWS_AT_ONCE) * classes);
         let statistics = statistics(instructions, &logits[first * classes..end], classes);
         for (row, statistics) in statistics.iter().enumerate() {
-            measured.set(row, statistics);
+            measured.set_statistics(row, statistics);
         }
         let rows = statistics.len();
         let logarithms = measured.logarithms(rows);
@@ -206,15 +209,6 @@ impl<T: Real> Task for MeasureRows<'_, T> {
     }
 }
 
-/// Rows one after the other.
-struct WholeRows<'a, T> {
-    op: Op,
-    logits: &'a [T],
-    classes: usize,
-    places: Places<'a, T>,
-    options: &'a Options,
-}
-
 /// Where the results of rows belong.
 struct Places<'a, T> {
     result: &'a mut [T],
@@ -225,37 +219,108 @@ struct Places<'a, T> {
     terms: &'a mut Vec<T>,
 }
 
-impl<T: Real> Task for WholeRows<'_, T> {
+/// Rows one after the other, each of the thread that this is called on.
+fn whole_rows<T: Real>(
+    instructions: InstructionSet,
+    op: Op,
+    logits: &[T],
+    classes: usize,
+    places: Places<'_, T>,
+    options: &Options,
+) {
+    let Places { result, results_per_row, streamed, terms } = places;
+    let rows = (logits.len() / classes).min(result.len() / results_per_row);
+    let (logits, result) = (&logits[..rows * classes], &mut result[..rows * results_per_row]);
+    let places = Places { result, results_per_row, streamed, terms };
+    // Tasks of their own: of a large function, the compiler makes less.
+    if classes <= sixteen_rows::longest(op) {
+        sixteen_rows::compute(instructions, op, logits, classes, places.result, streamed, options);
+    } else if classes > STRETCH {
+        instructions.run(LongRows { op, logits, classes, places, options });
+    } else if op == Op::Softmax {
+        instructions.run(Softmax { logits, classes, places, options });
+    } else {
+        instructions.run(Logarithms { op, logits, classes, places, options });
+    }
+}
+
+/// Rows of more than a stretch.
+struct LongRows<'a, T> {
+    op: Op,
+    logits: &'a [T],
+    classes: usize,
+    places: Places<'a, T>,
+    options: &'a Options,
+}
+
+impl<T: Real> Task for LongRows<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) {
-        let WholeRows { op, logits, classes, places, options } = self;
+        let LongRows { op, logits, classes, places, options } = self;
         let Places { result, results_per_row, streamed, terms } = places;
-        let rows = (logits.len() / classes).min(result.len() / results_per_row);
-        let (logits, result) = (&logits[..rows * classes], &mut result[..rows * results_per_row]);
-        if op == Op::Softmax {
-            terms.resize(classes + LANES, T::ZERO);
-        }
-        if classes > STRETCH {
-            for (logits, result) in logits.chunks_exact(classes).zip(result.chunks_exact_mut(results_per_row))
-            {
-                let terms = &mut terms[..if op == Op::Softmax { classes } else { 0 }];
-                let written = (op.output() == Output::PerElement && !streamed).then_some(result.as_ptr());
-                let parts = machine.call(Measure { op, logits, terms, written });
-                let row = Statistics::join(&parts);
-                match op.output() {
-                    Output::PerElement => {
-                        let from = if op == Op::Softmax { terms } else { logits };
-                        machine.call(Write { op, from, parts: &parts, row: &row, result, streamed, options });
-                    }
-                    _ => result.fill(row.log_sum_exp()),
+        terms.resize(if op == Op::Softmax { classes } else { 0 }, T::ZERO);
+        for (logits, result) in logits.chunks_exact(classes).zip(result.chunks_exact_mut(results_per_row)) {
+            let written = (op.output() == Output::PerElement && !streamed).then_some(result.as_ptr());
+            let parts = machine.call(Measure { op, logits, terms, written });
+            let row = Statistics::join(&parts);
+            match op.output() {
+                Output::PerElement => {
+                    let from = if op == Op::Softmax { &terms[..] } else { logits };
+                    machine.call(Write { op, from, parts: &parts, row: &row, result, streamed, options });
                 }
+                _ => result.fill(row.log_sum_exp()),
             }
-        } else if op == Op::Softmax {
-            softmax(machine, logits, classes, result, streamed, terms, options);
-        } else {
-            logarithms(machine, op, logits, classes, result, streamed, options);
+        }
+        if streamed {
+            machine.finish_streams();
+        }
+    }
+}
+
+/// Rows of at most a stretch, their softmax.
+struct Softmax<'a, T> {
+    logits: &'a [T],
+    classes: usize,
+    places: Places<'a, T>,
+    options: &'a Options,
+}
+
+impl<T: Real> Task for Softmax<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine>(self, machine: M) {
+        let Softmax { logits, classes, places: Places { result, streamed, terms, .. }, options } = self;
+        // What stands behind terms may be overwritten.
+        terms.resize(2 * (classes + LANES), T::ZERO);
+        let (mut terms, mut terms_before) = terms.split_at_mut(classes + LANES);
+        let mut in_turn = RowsInTurn::new(machine, logits, classes);
+        let results = result.as_ptr();
+        // A row is written only when the next has been measured, so that nothing waits for its sum; but a row that has no time
+        // for that in the nearest cache.
+        let behind = usize::from(classes <= STRETCH / 4);
+        let mut finish = Finish::Fill(T::ZERO);
+        let rows = logits.len() / classes;
+        for row in 0..rows + behind {
+            let finish_before = finish;
+            if row < rows {
+                // A short row is done before memory answers.
+                let ahead = row * classes + AHEAD.saturating_sub(classes);
+                let written = (!streamed).then_some(results.wrapping_add(ahead));
+                let statistics = in_turn.measure::<M, true>(machine, terms, written);
+                finish = statistics.finish(&statistics, Op::Softmax, options);
+            }
+            if row >= behind {
+                let result = &mut result[(row - behind) * classes..];
+                let (finish, terms) =
+                    if behind == 0 { (finish, &*terms) } else { (finish_before, &*terms_before) };
+                write_stretch(machine, finish, terms, classes, result, streamed);
+            }
+            if behind > 0 {
+                (terms, terms_before) = (terms_before, terms);
+            }
         }
         if streamed {
             machine.finish_streams();
@@ -264,30 +329,41 @@ impl<T: Real> Task for WholeRows<'_, T> {
 }
 
 /// Rows of at most a stretch, their log-softmax or log-sum-exp.
-#[inline(always)]
-fn logarithms<T: Real, M: Machine>(
-    machine: M,
+struct Logarithms<'a, T> {
     op: Op,
-    logits: &[T],
+    logits: &'a [T],
     classes: usize,
-    result: &mut [T],
-    streamed: bool,
-    options: &Options,
-) {
-    // As many rows at once as stay in the nearest cache for a second look, which a log-sum-exp does without.
-    let rows_at_once = if op == Op::LogSumExp { ROWS_AT_ONCE } else { STRETCH / classes };
-    let mut in_turn = RowsInTurn::new(machine, logits, classes);
-    let results = result.as_ptr();
-    let written = |row| (op == Op::LogSoftmax && !streamed).then(|| results.wrapping_add(row * classes));
-    let rows = logits.len() / classes;
-    if rows_at_once <= LANES {
-        // Too few to fill a vector of logarithms: one for each row, which is written only when the next has been measured, so
-        // that nothing waits for the logarithm.
+    places: Places<'a, T>,
+    options: &'a Options,
+}
+
+impl<T: Real> Task for Logarithms<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine>(self, machine: M) {
+        let Logarithms { op, logits, classes, places: Places { result, streamed, .. }, options } = self;
+        let mut in_turn = RowsInTurn::new(machine, logits, classes);
+        if op == Op::LogSumExp {
+            let mut measured = MeasuredRows::new();
+            for result in result.chunks_mut(ROWS_AT_ONCE) {
+                for row in 0..result.len() {
+                    let statistics = in_turn.measure::<M, false>(machine, &mut [], None);
+                    measured.set_statistics(row, &statistics);
+                }
+                measured.log_sum_exps(result);
+            }
+            return;
+        }
+        let results = result.as_ptr();
+        // A row is written only when the next has been measured, so that nothing waits for its logarithm.
         let mut finish = Finish::Fill(T::ZERO);
+        let rows = logits.len() / classes;
         for row in 0..=rows {
             let of_row_before = finish;
             if row < rows {
-                let statistics = in_turn.measure::<M, false>(machine, &mut [], written(row));
+                let written = (!streamed).then_some(results.wrapping_add(row * classes));
+                let statistics = in_turn.measure::<M, false>(machine, &mut [], written);
                 finish = statistics.finish(&statistics, op, options);
             }
             if row > 0 {
@@ -296,51 +372,9 @@ fn logarithms<T: Real, M: Machine>(
                 write_stretch(machine, of_row_before, from, classes, result, streamed);
             }
         }
-        return;
-    }
-    let mut measured = MeasuredRows::new();
-    let rows_at_once = rows_at_once.min(ROWS_AT_ONCE);
-    for first in (0..rows).step_by(rows_at_once) {
-        let rows = first..rows.min(first + rows_at_once);
-        for row in rows.clone() {
-            let statistics = in_turn.measure::<M, false>(machine, &mut [], written(row));
-            measured.set(row - first, &statistics);
+        if streamed {
+            machine.finish_streams();
         }
-        if op == Op::LogSumExp {
-            measured.log_sum_exps(&mut result[rows]);
-            continue;
-        }
-        let subtrahends = measured.subtrahends(rows.len(), options);
-        for row in rows {
-            let [maximum, log_sum] = subtrahends.each_ref().map(|of_rows| of_rows[row - first]);
-            let finish = match log_sum.widen().is_nan() {
-                true => Finish::Fill(T::NAN),
-                false => Finish::Subtract { maximum, log_sum },
-            };
-            let start = row * classes;
-            write_stretch(machine, finish, &logits[start..], classes, &mut result[start..], streamed);
-        }
-    }
-}
-
-/// Rows of at most a stretch, their softmax. What stands in memory for terms may be overwritten.
-#[inline(always)]
-fn softmax<T: Real, M: Machine>(
-    machine: M,
-    logits: &[T],
-    classes: usize,
-    result: &mut [T],
-    streamed: bool,
-    terms: &mut [T],
-    options: &Options,
-) {
-    let mut rows = RowsInTurn::new(machine, logits, classes);
-    for first in (0..result.len()).step_by(classes) {
-        let result = &mut result[first..];
-        // A short row is done before memory answers.
-        let written = (!streamed).then_some(result.as_ptr().wrapping_add(AHEAD.saturating_sub(classes)));
-        let row = rows.measure::<M, true>(machine, terms, written);
-        write_stretch(machine, row.finish(&row, Op::Softmax, options), terms, classes, result, streamed);
     }
 }
 
@@ -486,7 +520,7 @@ fn measure<T: Real, M: Machine, const KEPT: bool>(
 
 /// The maximum of a stretch of so many classes that begins where `logits` does, NaN passed over.
 #[inline(always)]
-fn maximum_of<T: Real, M: Machine>(machine: M, logits: &[T], classes: usize) -> T {
+pub(super) fn maximum_of<T: Real, M: Machine>(machine: M, logits: &[T], classes: usize) -> T {
     let (chunks, _) = logits[..classes].as_chunks::<LANES>();
     let full = chunks.len() * LANES;
     let mut maxima: Lanes<T, M> = lanes::maxima(machine, chunks);
@@ -496,9 +530,8 @@ fn maximum_of<T: Real, M: Machine>(machine: M, logits: &[T], classes: usize) -> 
     maxima.largest()
 }
 
-/// The statistics of a stretch of so many classes that begins where `logits` does, given its maximum. Its terms are left
-/// where `kept` begins, and anything behind them. The cache lines from where results will be `written` are asked for
-/// meanwhile.
+/// The statistics of a stretch of so many classes that begins where `logits` does, given its maximum; the rest as for
+/// [`sums_of`].
 #[inline(always)]
 fn measure_below<T: Real, M: Machine, const KEPT: bool>(
     machine: M,
@@ -508,29 +541,65 @@ fn measure_below<T: Real, M: Machine, const KEPT: bool>(
     kept: &mut [T],
     written: Option<*const T>,
 ) -> Statistics {
-    const CLASSES_OF_BLOCK: usize = BLOCK * LANES;
     let anchors = Anchors::of_row(machine, maximum);
+    // As `sums_of`, but that statistics are made in each of the two places: the compiler then makes the better of it.
     if classes <= CLASSES_OF_BLOCK {
         let sums = BlockSums::<_, KEPT>::new(machine);
-        return sum_up_last_block(machine, sums, logits, classes, &anchors, kept).of_row(maximum);
+        let sums = sum_up_last_block(machine, sums, logits, classes, &anchors, kept);
+        return Statistics::new(maximum, sums.of_row());
     }
-    let mut totals = Totals::<Lanes<T, M>, KEPT>::new(machine);
-    // What is looked at next lies behind this. Where nothing is asked for, it does no harm to ask for what is there.
+    // What is looked at next lies behind this.
     let ahead = classes.max(AHEAD);
+    let totals = totals_of::<T, M, KEPT>(machine, logits, classes, &anchors, kept, ahead, written);
+    Statistics::new(maximum, totals.of_row())
+}
+
+/// What a stretch of so many classes that begins where `logits` does comes to, relative to its maximum. The cache lines so
+/// many numbers `ahead`, and those from where results will be `written`, are asked for meanwhile.
+#[inline(always)]
+pub(super) fn sums_of<T: Real, M: Machine>(
+    machine: M,
+    logits: &[T],
+    classes: usize,
+    anchors: &Anchors<Lanes<T, M>>,
+    ahead: usize,
+    written: Option<*const T>,
+) -> Sums {
+    if classes <= CLASSES_OF_BLOCK {
+        let sums = BlockSums::<_, false>::new(machine);
+        return sum_up_last_block(machine, sums, logits, classes, anchors, &mut []).of_row();
+    }
+    totals_of::<T, M, false>(machine, logits, classes, anchors, &mut [], ahead, written).of_row()
+}
+
+/// The same of more than a block, lane by lane. The terms are left where `kept` begins, and anything behind them.
+#[inline(always)]
+fn totals_of<T: Real, M: Machine, const KEPT: bool>(
+    machine: M,
+    logits: &[T],
+    classes: usize,
+    anchors: &Anchors<Lanes<T, M>>,
+    kept: &mut [T],
+    ahead: usize,
+    written: Option<*const T>,
+) -> Totals<Lanes<T, M>, KEPT> {
+    let mut totals = Totals::<Lanes<T, M>, KEPT>::new(machine);
+    // Where nothing is asked for, it does no harm to ask for what is there.
     let written = written.unwrap_or(logits.as_ptr());
     let in_blocks = classes / CLASSES_OF_BLOCK * CLASSES_OF_BLOCK;
-    for first in (0..in_blocks).step_by(CLASSES_OF_BLOCK) {
-        let (block, _) = logits[first..][..CLASSES_OF_BLOCK].as_chunks::<LANES>();
+    let (blocks, _) = logits[..in_blocks].as_chunks::<CLASSES_OF_BLOCK>();
+    let (places, _) = kept[..if KEPT { in_blocks } else { 0 }].as_chunks_mut::<CLASSES_OF_BLOCK>();
+    let mut places = places.iter_mut();
+    for (number, block) in blocks.iter().enumerate() {
         let mut sums = totals.next_block(machine);
         let mut terms = [sums.others(); BLOCK];
-        for (index, chunk) in block.iter().enumerate() {
+        for (index, chunk) in block.as_chunks::<LANES>().0.iter().enumerate() {
             machine.prefetch(chunk.as_ptr().wrapping_add(ahead));
-            machine.prefetch(written.wrapping_add(first + index * LANES));
-            terms[index] = sums.add(index, Vector::load(machine, chunk), &anchors);
+            machine.prefetch(written.wrapping_add(number * CLASSES_OF_BLOCK + index * LANES));
+            terms[index] = sums.add(index, Vector::load(machine, chunk), anchors);
         }
-        if KEPT {
-            let (places, _) = kept[first..][..CLASSES_OF_BLOCK].as_chunks_mut::<LANES>();
-            for (terms, places) in terms.iter().zip(places) {
+        if let Some(places) = places.next() {
+            for (terms, places) in terms.iter().zip(places.as_chunks_mut::<LANES>().0) {
                 terms.store(places);
             }
         }
@@ -540,9 +609,9 @@ fn measure_below<T: Real, M: Machine, const KEPT: bool>(
         let kept = if KEPT { &mut kept[in_blocks..] } else { kept };
         let sums = totals.next_block(machine);
         let logits = &logits[in_blocks..];
-        totals.add(&sum_up_last_block(machine, sums, logits, classes - in_blocks, &anchors, kept));
+        totals.add(&sum_up_last_block(machine, sums, logits, classes - in_blocks, anchors, kept));
     }
-    totals.of_row(maximum)
+    totals
 }
 
 /// What the last block of a stretch comes to, of so many classes, given what its row's exponentials are relative to.
@@ -595,7 +664,7 @@ fn sum_up_last_chunks<T: Real, M: Machine, const KEPT: bool, const CHUNKS: usize
 /// The last step for each element of a stretch, from what there is to start with (the terms, for softmax), of so
 /// many classes, to where `result` begins.
 #[inline(always)]
-fn write_stretch<T: Real, M: Machine>(
+pub(super) fn write_stretch<T: Real, M: Machine>(
     machine: M,
     finish: Finish<T>,
     from: &[T],
@@ -688,7 +757,7 @@ mod tests {
                         let terms = &mut Vec::new();
                         let places = Places { result, results_per_row: classes, streamed, terms };
                         let options = &Options::default();
-                        instructions.run(WholeRows { op, logits: &logits, classes, places, options });
+                        whole_rows(instructions, op, &logits, classes, places, options);
                         memory
                     });
                     assert!(cached == past, "{op} of rows of {classes} from place {begin}, {instructions:?}");

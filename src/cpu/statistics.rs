@@ -12,6 +12,13 @@ use super::lanes::{LANES, store};
 use super::real::Real;
 use super::vectors::Vector;
 
+/// How many logits attain the maximum, and the sum of exp(x − maximum) over all others, in which any NaN shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sums {
+    pub(super) at_maximum: f64,
+    pub(super) others: CompensatedSum,
+}
+
 /// The maximum of some logits, how many attain it, and the sum of exp(x − maximum) over all others.
 ///
 /// The ones of the maximum are counted, not summed: a logarithm of 1 + (something tiny) is only exact if the
@@ -32,9 +39,9 @@ impl Statistics {
         others: CompensatedSum { high: 0.0, low: 0.0 },
     };
 
-    /// From the greatest number that is no NaN, and from sums in which any NaN shows.
+    /// From the greatest number that is no NaN.
     #[inline(always)]
-    pub(super) fn new<T: Real>(maximum: T, at_maximum: f64, others: CompensatedSum) -> Self {
+    pub(super) fn new<T: Real>(maximum: T, Sums { at_maximum, others }: Sums) -> Self {
         if others.high.is_nan() {
             return Statistics { maximum: f64::NAN, ..Statistics::EMPTY };
         }
@@ -152,15 +159,23 @@ impl<T: Real> MeasuredRows<T> {
         }
     }
 
+    /// One row's, given the greatest of its numbers that is no NaN.
+    #[inline(always)]
+    pub(super) fn set(&mut self, row: usize, maximum: T, sums: Sums) {
+        self.maxima[row] = maximum;
+        self.at_maximum[row] = sums.at_maximum;
+        self.high[row] = sums.others.high;
+        self.low[row] = sums.others.low;
+    }
+
     /// One row's.
     #[inline(always)]
-    pub(super) fn set(&mut self, row: usize, statistics: &Statistics) {
-        self.maxima[row] = T::narrow(statistics.maximum);
-        self.at_maximum[row] = statistics.at_maximum;
-        let CompensatedSum { high, low } = statistics.others;
-        // Where a NaN shows.
-        self.high[row] = if statistics.maximum.is_nan() { f64::NAN } else { high };
-        self.low[row] = low;
+    pub(super) fn set_statistics(&mut self, row: usize, statistics: &Statistics) {
+        let Statistics { maximum, at_maximum, mut others } = *statistics;
+        if maximum.is_nan() {
+            others.high = f64::NAN;
+        }
+        self.set(row, T::narrow(maximum), Sums { at_maximum, others });
     }
 
     /// Those of as many rows of one block as a chunk has lanes, given their lifted sums; of the ones behind them
@@ -314,7 +329,7 @@ mod tests {
     use super::*;
 
     fn of(maximum: f64, at_maximum: f64, others: f64) -> Statistics {
-        Statistics::new(maximum, at_maximum, CompensatedSum { high: others, low: 0.0 })
+        Statistics::new(maximum, Sums { at_maximum, others: CompensatedSum { high: others, low: 0.0 } })
     }
 
     #[test]
