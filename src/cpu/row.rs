@@ -298,8 +298,8 @@ impl<T: Real> Task for Softmax<'_, T> {
         let (mut terms, mut terms_before) = terms.split_at_mut(classes + LANES);
         let mut in_turn = RowsInTurn::new(machine, logits, classes);
         let results = result.as_ptr();
-        // A row is written only when the next has been measured, so that nothing waits for its sum; but a row that has no time
-        // for that in the nearest cache.
+        // A row is written only when the next has been measured, so that nothing waits for its sum, as long as the nearest
+        // cache holds the terms of both, and what else they need.
         let behind = usize::from(classes <= STRETCH / 4);
         let mut finish = Finish::Fill(T::ZERO);
         let rows = logits.len() / classes;
