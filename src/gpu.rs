@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use crate::assemble::Shader;
 use crate::capabilities::dispatch_elements;
 use crate::held_device::{HeldDevice, PATIENCE, Trouble};
 use crate::kernels::{exponential_check, shuffle_check};
+use crate::locked::locked;
 use crate::pipelines::{Pipeline, Pipelines};
 use crate::plan::{Parameters, Stage};
 use crate::recycled::Recycled;
@@ -389,7 +390,7 @@ impl Gpu {
 
     /// What calls on tensors have left.
     pub(crate) fn recycled(&self) -> MutexGuard<'_, Recycled> {
-        self.shared.recycled.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.shared.recycled)
     }
 
     /// Keeps at most so many bytes of buffers of tensors that are gone, for the next tensors of the same size:
@@ -436,17 +437,17 @@ impl Gpu {
 
     /// Staging memory that an earlier call left behind, or none yet.
     pub(crate) fn borrow_workspace(&self) -> Workspace {
-        self.shared.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        locked(&self.shared.workspaces).pop().unwrap_or_default()
     }
 
     /// Lets go of staging memory that no call is using.
     pub(crate) fn release_workspaces(&self) {
-        self.shared.workspaces.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        locked(&self.shared.workspaces).clear();
     }
 
     /// Keeps staging memory for the next call.
     pub(crate) fn return_workspace(&self, workspace: Workspace) {
-        self.shared.workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+        locked(&self.shared.workspaces).push(workspace);
     }
 }
 

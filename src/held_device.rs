@@ -6,10 +6,11 @@ use std::mem::ManuallyDrop;
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::gpu::scoped;
+use crate::locked::locked;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::wait::Poller;
 use crate::{Error, Result};
@@ -59,7 +60,7 @@ impl Trouble {
         if matches!(error, Error::Timeout { .. }) {
             self.not_to_be_closed.store(true, Ordering::Relaxed);
         }
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = locked(&self.first);
         // A device that timed out may be lost as well: what it was left for stays the reason.
         if first.as_ref().is_none_or(|first| !is_final(first) && is_final(&error)) {
             *first = Some(error);
@@ -68,7 +69,7 @@ impl Trouble {
 
     /// A loss stays, and so does a wait that took too long; anything else has been said once it is said.
     pub(crate) fn check(&self) -> Result<()> {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = locked(&self.first);
         match &*first {
             Some(end) if is_final(end) => Err(end.clone()),
             Some(_) => first.take().map_or(Ok(()), Err),
@@ -78,7 +79,7 @@ impl Trouble {
 
     /// Why the device is not to be asked anything any more, where that is so.
     pub(crate) fn end(&self) -> Option<Error> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(is_final)
+        locked(&self.first).clone().filter(is_final)
     }
 }
 
@@ -111,7 +112,7 @@ impl HeldDevice {
         let (probe, reported) =
             scoped(held.device(), &held.trouble, || Ok(held.device().create_buffer(&PROBE)));
         let probe = reported.map_or(probe, Err)?;
-        *held.probe.lock().unwrap_or_else(PoisonError::into_inner) = Some(probe);
+        *locked(&held.probe) = Some(probe);
         Ok(held)
     }
 
@@ -146,7 +147,7 @@ impl HeldDevice {
         if cfg!(target_arch = "wasm32") || self.trouble.end().is_some() {
             return;
         }
-        let mut probe = self.probe.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut probe = locked(&self.probe);
         if probe.as_ref().is_none_or(|probe| self.maps(probe)) {
             return;
         }

@@ -131,6 +131,7 @@ mod gpu;
 mod held_device;
 mod inputs;
 mod kernels;
+mod locked;
 mod memory_pass;
 mod one_call;
 mod op;

@@ -1,12 +1,13 @@
 //! The pipelines of one device, each built when it is first asked for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::assemble::{Dialect, Pairs, Shader};
 use crate::gpu::scoped;
 use crate::held_device::Trouble;
 use crate::kernels::{Geometry, Role};
+use crate::locked::locked;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::pipeline_file::PipelineFile;
 use crate::{Op, Result};
@@ -63,7 +64,7 @@ impl Pipelines {
         shader: &Shader,
     ) -> Result<Arc<Pipeline>> {
         let key = (shader.name(), shader.geometry, shader.pairs);
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = locked(&self.made);
         if let Some(pipeline) = made.get(&key) {
             return Ok(Arc::clone(pipeline));
         }

@@ -5,7 +5,7 @@
 //! the event loop does it, which knows no limit: a browser ends what takes too long by losing the device.
 
 #[cfg(not(target_arch = "wasm32"))]
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 #[cfg(not(target_arch = "wasm32"))]
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 #[cfg(not(target_arch = "wasm32"))]
 use crate::held_device::Trouble;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::locked::locked;
 use crate::{Error, Gpu, Result};
 
 /// Who polls the device while a future waits.
@@ -145,7 +147,7 @@ impl Poller {
         let Some(thread) = &self.thread else {
             return watched.wait(&self.device, &self.trouble);
         };
-        let queue = thread.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = locked(&thread.watched);
         // The receiver lives as long as this sender.
         let _ = queue.send(watched);
     }

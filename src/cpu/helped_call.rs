@@ -8,8 +8,10 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, Thread};
+
+use crate::locked::locked;
 
 /// Bits of [`Call::state`]: whether the caller has come to its end, and one thread more that helps.
 const CLOSED: usize = 1;
@@ -47,7 +49,7 @@ pub(super) fn call_with_help(helpers: usize, work: &(dyn Fn() + Sync)) {
     recruit(&call, helpers);
     work();
     drop(borrowed);
-    let panic = call.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let panic = locked(&call.panic).take();
     if let Some(panic) = panic {
         resume_unwind(panic);
     }
@@ -71,7 +73,7 @@ fn help(call: &Arc<Call>, helpers: usize) {
         // borrows, be it by a panic, it closes it and waits until no helper is counted.
         let work = unsafe { &*call.work };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
-            *call.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+            *locked(&call.panic) = Some(panic);
         }
     }
     // After all that it has done.

@@ -6,7 +6,9 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
+
+use crate::locked::locked;
 
 /// Logits that are worth a task of their own: some tens of microseconds, many times what handing it to
 /// another thread costs.
@@ -167,11 +169,6 @@ fn share<R: Iterator<Item: Send> + Send>(runs: impl Iterator<Item = R>, take: &T
     return super::helped_call::call_with_help(runs.len().saturating_sub(1), &work);
     #[cfg(target_arch = "wasm32")]
     work();
-}
-
-/// Nothing is left half done under these locks.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
