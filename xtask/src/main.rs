@@ -4,8 +4,8 @@
 //!     cargo xtask serve [PORT]        the page at http://localhost:PORT, 8080 unless told
 //!     cargo xtask web-test            the page and the agreement suite in headless Chromium
 //!     cargo xtask shaders             what every compiler says of the shaders; --install gets those compilers that
-//!                                     are missing, --all puts all shaders to the slow ones too, --checked takes the
-//!                                     shaders with naga's checks
+//!                                     are missing, --sample puts only some shaders to the slow ones, --checked takes
+//!                                     the shaders with naga's checks
 
 mod page;
 mod server;
@@ -15,7 +15,7 @@ mod web_test;
 use anyhow::{Context, Result, bail};
 
 const USAGE: &str =
-    "usage: cargo xtask web | serve [PORT] | web-test | shaders [--install] [--all] [--checked]";
+    "usage: cargo xtask web | serve [PORT] | web-test | shaders [--install] [--sample] [--checked]";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -42,9 +42,9 @@ fn serve(port: u16) -> Result<()> {
 }
 
 fn shader_options(words: &[&str]) -> Result<shaders::Options> {
-    if let Some(unknown) = words.iter().find(|word| !["--install", "--all", "--checked"].contains(word)) {
+    if let Some(unknown) = words.iter().find(|word| !["--install", "--sample", "--checked"].contains(word)) {
         bail!("there is no {unknown}; {USAGE}");
     }
     let has = |word| words.contains(&word);
-    Ok(shaders::Options { install: has("--install"), all: has("--all"), checked: has("--checked") })
+    Ok(shaders::Options { install: has("--install"), sample: has("--sample"), checked: has("--checked") })
 }

@@ -27,14 +27,14 @@ const QUOTED: usize = 5;
 /// Lines of a quotation.
 const LINES: usize = 12;
 
-/// Of how many texts of a kernel a slow compiler gets one, after the first so many, unless it is to get all.
+/// Of how many texts of a kernel a slow compiler gets one, after the first so many, where a sample is to do.
 const OF_SO_MANY: usize = 10;
 
 /// What `cargo xtask shaders` may be told.
 pub struct Options {
-    /// Put all texts to the slow compilers, too: half an hour on two cores, and of what they have accepted once,
-    /// nothing again.
-    pub all: bool,
+    /// Put only some of the texts to the slow compilers, which take more than half an hour for all of them on two
+    /// cores, but for what they have accepted once.
+    pub sample: bool,
     /// Install what is missing first, where a package manager has it.
     pub install: bool,
     /// With naga's checks of indices, loops and divisors, which the library leaves out by default.
@@ -98,10 +98,10 @@ pub fn run(options: &Options) -> Result<()> {
     }
 
     println!("\nTexts accepted of those that were put to the validator:\n\n{table}");
-    if !options.all {
+    if options.sample {
         println!(
             "Microsoft's compilers got {OF_SO_MANY} texts of each kernel, and one in {OF_SO_MANY} of the others: \
-             `--all` has them judge all"
+             without `--sample` they judge all"
         );
     }
     for line in &missing {
@@ -144,7 +144,7 @@ fn some<'a, 'b>(
     options: &Options,
 ) -> Vec<&'a (&'b ShaderText, Shader<'b>)> {
     let theirs = shaders.iter().filter(|(_, shader)| validator.takes(shader));
-    if options.all || !validator.is_slow() {
+    if !options.sample || !validator.is_slow() {
         return theirs.collect();
     }
     let mut seen: FastHashMap<&str, usize> = FastHashMap::default();
