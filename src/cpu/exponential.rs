@@ -150,12 +150,12 @@ impl<T: Real> AnchorsOfRows<T> {
         let of_rows = Anchors::new(maxima);
         AnchorsOfRows {
             far: of_rows.far,
-            numbers: stored(of_rows.numbers),
-            origins: stored(of_rows.origins),
-            remainders: stored(of_rows.remainders),
-            round: stored(of_rows.round),
-            vanished: stored(of_rows.vanished),
-            vanished_lifted: stored(of_rows.vanished_lifted),
+            numbers: of_rows.numbers.numbers(),
+            origins: of_rows.origins.numbers(),
+            remainders: of_rows.remainders.numbers(),
+            round: of_rows.round.numbers(),
+            vanished: of_rows.vanished.numbers(),
+            vanished_lifted: of_rows.vanished_lifted.numbers(),
         }
     }
 
@@ -172,13 +172,6 @@ impl<T: Real> AnchorsOfRows<T> {
             vanished_lifted: V::splat(machine, self.vanished_lifted[row]),
         }
     }
-}
-
-#[inline(always)]
-fn stored<V: Vector>(vector: V) -> [V::Number; LANES] {
-    let mut numbers = [V::Number::ZERO; LANES];
-    vector.store(&mut numbers);
-    numbers
 }
 
 /// exp(x − maximum) of one number.
@@ -244,9 +237,8 @@ mod tests {
         type Output = f64;
 
         fn run<M: Machine>(self, machine: M) -> f64 {
-            let mut terms = [0.0; LANES];
             let anchors = Anchors::new(M::F32::splat(machine, self.maximum));
-            anchors.exponentials(M::F32::load(machine, self.logits)).store(&mut terms);
+            let terms = anchors.exponentials(M::F32::load(machine, self.logits)).numbers();
             let mut worst: f64 = 0.0;
             for (&x, &term) in self.logits.iter().zip(&terms) {
                 let exact = (f64::from(x) - f64::from(self.maximum)).exp();

@@ -59,9 +59,7 @@ pub(super) fn store<V: Vector>(chunk: V, count: usize, places: &mut [V::Number])
     match places.first_chunk_mut::<LANES>() {
         Some(places) => chunk.store(places),
         None => {
-            let mut numbers = [V::Number::ZERO; LANES];
-            chunk.store(&mut numbers);
-            places.iter_mut().zip(numbers).take(count).for_each(|(place, value)| *place = value);
+            places.iter_mut().zip(chunk.numbers()).take(count).for_each(|(place, value)| *place = value);
         }
     }
 }
@@ -236,8 +234,7 @@ pub(super) fn of_rows_of_block<V: Vector, const KEPT: bool>(
         }
     }
     let [at_anchor, sums] = joined[0];
-    let mut of_rows = [V::Number::ZERO; LANES];
-    sums.store(&mut of_rows);
+    let of_rows = sums.numbers();
     of_lanes(maxima, at_anchor, |at_anchor, lane| {
         of_row_of_block::<V::Number, KEPT>(at_anchor, of_rows[lane])
     })
@@ -249,9 +246,7 @@ fn of_lanes<V: Vector>(
     at_anchor: V,
     of_lane: impl Fn(V::Number, usize) -> Sums,
 ) -> [Statistics; LANES] {
-    let (mut of_maxima, mut counts) = ([V::Number::ZERO; LANES], [V::Number::ZERO; LANES]);
-    maxima.store(&mut of_maxima);
-    at_anchor.store(&mut counts);
+    let (of_maxima, counts) = (maxima.numbers(), at_anchor.numbers());
     let mut statistics = [Statistics::EMPTY; LANES];
     for (lane, place) in statistics.iter_mut().enumerate() {
         *place = Statistics::new(of_maxima[lane], of_lane(counts[lane], lane));

@@ -674,9 +674,7 @@ impl<T: Real> instruction_set::Task for AddDistances<'_, T> {
         let sixteens = rest.chunks(LANES).map(|chunk| (0, chunk));
         for (lane, logits) in std::iter::once((lane, begun)).chain(sixteens) {
             let chunk: T::Vector<M> = chunk_of(machine, logits, logits.len());
-            let (mut filled, mut terms) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-            chunk.store(&mut filled);
-            anchors.exponentials(chunk).store(&mut terms);
+            let (filled, terms) = (chunk.numbers(), anchors.exponentials(chunk).numbers());
             // What fills a chunk up is −∞, and adds nothing.
             for index in 0..LANES {
                 let product = terms[index].widen() * (maximum - filled[index].widen());
@@ -791,8 +789,7 @@ fn gradient_of_chunk<V: Vector>(
     targets: &[f64; LANES],
     [of_exponential, of_target]: [f64; 2],
 ) -> [V::Number; LANES] {
-    let mut numbers = [V::Number::ZERO; LANES];
-    terms.store(&mut numbers);
+    let mut numbers = terms.numbers();
     // Of so many numbers that the compiler makes vectors of them.
     for (number, target) in numbers.iter_mut().zip(targets) {
         *number = V::Number::narrow(number.widen() * of_exponential - target * of_target);

@@ -184,8 +184,7 @@ impl<T: Real> Task for Add<'_, T> {
         while first < row.logits.len() {
             let (logits, weights) = row.chunk(first, lane);
             (first, lane) = (first + LANES - lane, 0);
-            let mut terms = [0.0; LANES];
-            anchors.exponentials(M::F64::load(machine, &logits)).store(&mut terms);
+            let terms = anchors.exponentials(M::F64::load(machine, &logits)).numbers();
             for lane in 0..LANES {
                 let (x, weight) = (logits[lane], weights[lane]);
                 let term = weight * terms[lane];

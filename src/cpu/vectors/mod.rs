@@ -41,6 +41,14 @@ pub trait Vector: Copy {
     /// To memory.
     fn store(self, places: &mut [Self::Number; LANES]);
 
+    /// The numbers one by one.
+    #[inline(always)]
+    fn numbers(self) -> [Self::Number; LANES] {
+        let mut numbers = [Self::Number::ZERO; LANES];
+        self.store(&mut numbers);
+        numbers
+    }
+
     /// To memory past the caches, where the machine can and the places begin a cache line. Other threads see it
     /// after [`Machine::finish_streams`].
     #[inline(always)]
@@ -255,18 +263,17 @@ mod tests {
                     half.constant(y.kept_in(0b1111_1000_1111_1111, half).total()),
                     half.constant(x.kept_in(0b0101_0000_1101_0101, half).total()),
                 ] {
-                    let mut stored = [0.0; LANES];
-                    vector.store(&mut stored);
                     // Which NaN an operation gives is the machine's affair.
-                    bits.extend(stored.map(|x| u64::from(if x.is_nan() { 1 } else { x.to_bits() })));
+                    bits.extend(
+                        vector.numbers().map(|x| u64::from(if x.is_nan() { 1 } else { x.to_bits() })),
+                    );
                 }
                 bits.extend([u64::from(x.lanes_at_least(y)), u64::from(y.lanes_of_nan())]);
                 let exponents = std::array::from_fn(|lane| -7.8125 * lane as f32);
                 let exponents = M::F32::load(machine, &exponents);
                 let round = x.constant(f32::ROUND_TO_EIGHTHS);
-                let mut powers = [0.0; LANES];
-                exponents.plus(round).power_of_two(&f32::POWERS).store(&mut powers);
-                bits.extend(powers.map(|power| u64::from(power.to_bits())));
+                let powers = exponents.plus(round).power_of_two(&f32::POWERS);
+                bits.extend(powers.numbers().map(|power| u64::from(power.to_bits())));
                 let mut sums = M::F32::no_sums(machine);
                 let mut others = M::F32::no_sums(machine);
                 half.add_to(&mut sums);

@@ -200,10 +200,7 @@ macro_rules! compensated_sums {
 
         #[inline(always)]
         fn parts([high, low]: &[Self; 2]) -> [[f64; LANES]; 2] {
-            let mut parts = [[0.0; LANES]; 2];
-            high.store(&mut parts[0]);
-            low.store(&mut parts[1]);
-            parts
+            [high.numbers(), low.numbers()]
         }
     };
 }
@@ -213,8 +210,7 @@ macro_rules! permuted_in_memory {
     () => {
         #[inline(always)]
         fn permuted(self, places: &[u32; LANES]) -> Self {
-            let mut numbers = [0.0; LANES];
-            self.store(&mut numbers);
+            let numbers = self.numbers();
             let mut permuted = [0.0; LANES];
             for (number, place) in permuted.iter_mut().zip(places) {
                 *number = numbers[(place & 15) as usize];
