@@ -1,16 +1,18 @@
 //! An array on its way in: box by box, from a file or a pipe to C-ordered elements in memory.
 //!
-//! Files are read where the box lies, not mapped: a file that is cut short while it is mapped ends the process by a
-//! signal, where a read that comes up short is an error like any other. What comes by a pipe comes once and in order,
-//! so it is held first: in memory while it is small, then in a file without a name.
+//! Files are mapped where the box lies, a short stretch at a time, and read where they cannot be. What comes by a pipe
+//! comes once and in order, so it is held first: in memory while it is small, then in a file without a name.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Stdin, Write};
+use std::iter;
 
 use tempfile::SpooledTempFile;
 
 use super::file::{ArrayFile, Format};
 use super::header::{Header, read_up_to};
+#[cfg(unix)]
+use super::mapped::Mapped;
 use super::places::places;
 use super::region::Region;
 use super::types::{Float, Number, Numbers, Stored, Taken, with_type_of};
@@ -19,12 +21,16 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{held, holding, shown};
 use crate::progress::Work;
 
-/// Elements between two looks at the progress bar.
+/// Elements that are decoded at a time, at most.
 const BATCH: usize = 1 << 16;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Runs of neighbours that lie closer than this are read with what lies between them.
+/// What is mapped or read at a time, at most. Maps count as address space.
+const STRETCH_BYTES: u64 = 1 << 20;
+
+/// Runs of neighbours that lie closer than this are in one stretch, with what lies between them. What is shorter and
+/// lies alone is read: a map takes longer to make.
 const CLOSE_BYTES: u64 = 1 << 14;
 
 /// An array whose header has been read, and whose elements wait.
@@ -162,39 +168,25 @@ impl Incoming {
     fn read_stored<T: Taken>(&mut self, shape: &[usize], region: &Region, work: &Work) -> Outcome<Vec<T>> {
         self.arrive()?;
         let Incoming { name, header, source, .. } = self;
-        let width = header.stored.bytes() as usize;
-        let end = header.array_bytes();
-        let (starts, run) = region.runs(shape);
-        let mut starts = starts.peekable();
         let mut values = Vec::new();
         reserve::<T>(&mut values, region.elements(), name)?;
-        let mut bytes = Vec::new();
-        // Where in the array's data these bytes begin.
-        let mut bytes_from = 0;
-        while let Some(start) = starts.next() {
-            let start = start * width as u64;
-            let is_close = starts.peek().is_some_and(|next| next * width as u64 - start < CLOSE_BYTES);
-            for batch in (0..run).step_by(BATCH) {
-                let count = BATCH.min(run - batch);
-                let (from, length) = (start + (batch * width) as u64, count * width);
-                let there = from >= bytes_from && from + length as u64 <= bytes_from + bytes.len() as u64;
-                if !there {
-                    let ahead = if is_close { (BUFFER_BYTES as u64).min(end - from) as usize } else { 0 };
-                    bytes.resize(length.max(ahead), 0);
-                    bytes_from = from;
-                    let got = source.read_at(header, from, &mut bytes);
-                    let got = got.map_err(|error| unreadable(name, &reason(&error)))?;
-                    if got < bytes.len() {
-                        return Err(unreadable(name, &cut_off(end, from + got as u64)));
-                    }
+        let mut pieces = pieces(header, shape, region).peekable();
+        let mut buffer = Vec::new();
+        while let Some(&Piece { from, length, reach }) = pieces.peek() {
+            let most = STRETCH_BYTES.min(reach - from) as usize;
+            let taken = source.look(header, from, length.max(most), &mut buffer, |bytes| {
+                let end = from + bytes.len() as u64;
+                if end < from + length as u64 {
+                    return Err(cut_off(header.array_bytes(), end));
                 }
-                let first = (from - bytes_from) as usize;
-                let elements = &bytes[first..first + length];
-                let taken =
-                    with_type_of!(header.stored, N => take::<N, T>(header, from, elements, &mut values));
-                taken.map_err(|why| unreadable(name, &why))?;
-                work.go_on()?;
-            }
+                while let Some(piece) = pieces.next_if(|piece| piece.from + piece.length as u64 <= end) {
+                    let elements = &bytes[(piece.from - from) as usize..][..piece.length];
+                    with_type_of!(header.stored, N => take::<N, T>(header, piece.from, elements, &mut values))?;
+                }
+                Ok(())
+            });
+            taken.map_err(|error| reason(&error)).flatten().map_err(|why| unreadable(name, &why))?;
+            work.go_on()?;
         }
         Ok(values)
     }
@@ -243,10 +235,53 @@ impl Incoming {
     }
 }
 
+/// Neighbouring elements that are wanted.
+struct Piece {
+    /// Their first byte in the array's data, and how many there are.
+    from: u64,
+    length: usize,
+    /// Up to where what follows is wanted, too, or as good as.
+    reach: u64,
+}
+
+/// The box of an array of `shape`, in the file's order.
+fn pieces(header: &Header, shape: &[usize], region: &Region) -> impl Iterator<Item = Piece> + use<> {
+    let width = header.stored.bytes();
+    let end = header.array_bytes();
+    let (starts, run) = region.runs(shape);
+    let mut starts = starts.map(move |start| start * width).peekable();
+    let runs = iter::from_fn(move || {
+        let start = starts.next()?;
+        let is_close = starts.peek().is_some_and(|next| next - start < CLOSE_BYTES);
+        Some((start, if is_close { end } else { start + run as u64 * width }))
+    });
+    runs.flat_map(move |(start, reach)| {
+        (0..run).step_by(BATCH).map(move |batch| {
+            let (from, count) = (start + batch as u64 * width, BATCH.min(run - batch));
+            Piece { from, length: count * width as usize, reach }
+        })
+    })
+}
+
 impl Source {
-    /// Fills `buffer` from a place in the array's data on, as far as there is something.
-    fn read_at(&mut self, header: &Header, place: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
+    /// What `see` makes of `length` bytes of the array's data from a place on; of fewer where there are not so many.
+    fn look<R>(
+        &mut self,
+        header: &Header,
+        place: u64,
+        length: usize,
+        buffer: &mut Vec<u8>,
+        see: impl FnOnce(&[u8]) -> R,
+    ) -> io::Result<R> {
+        #[cfg(unix)]
+        if let Source::File(file) = self
+            && length as u64 >= CLOSE_BYTES
+            && let Ok(mapped) = Mapped::of(file, header.data_start + header.skipped + place, length)
+        {
+            return mapped.look(see);
+        }
+        buffer.resize(length, 0);
+        let got = match self {
             Source::File(file) => {
                 file.seek(SeekFrom::Start(header.data_start + header.skipped + place))?;
                 read_up_to(file, buffer)
@@ -256,7 +291,8 @@ impl Source {
                 read_up_to(held, buffer)
             }
             Source::Stream(_) => Err(io::ErrorKind::NotSeekable.into()),
-        }
+        };
+        Ok(see(&buffer[..got?]))
     }
 }
 
@@ -297,7 +333,10 @@ fn take<N: Number, T: Taken>(
     values: &mut Vec<T>,
 ) -> Result<(), String> {
     let width = size_of::<N>();
-    for (place, bytes) in elements.chunks_exact(width).enumerate() {
+    let first = values.len();
+    // Not pushed one by one: where every number can be taken, this is a loop over vectors.
+    values.resize(first + elements.len() / width, T::default());
+    for (place, (value, bytes)) in values[first..].iter_mut().zip(elements.chunks_exact(width)).enumerate() {
         let place = || from / width as u64 + place as u64;
         let number = match header.big_endian {
             true => N::decoded_backwards(bytes),
@@ -306,10 +345,10 @@ fn take<N: Number, T: Taken>(
         let Some(number) = number else {
             return Err(format!("its element {} is no {}: its byte is {}", place(), header.stored, bytes[0]));
         };
-        let Some(value) = T::taken(number) else {
+        let Some(taken) = T::taken(number) else {
             return Err(format!("its element {} is {number}, where {} is needed", place(), T::WANTED));
         };
-        values.push(value);
+        *value = taken;
     }
     Ok(())
 }

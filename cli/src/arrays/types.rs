@@ -368,19 +368,12 @@ pub trait Decimal: Copy + PartialOrd {
 /// A type that results are computed for and written in.
 pub trait Written: Element<Computed: Decimal> + Decimal {
     const FLOAT: Float;
-
-    /// Appends its bytes, the least significant first.
-    fn encode(self, bytes: &mut Vec<u8>);
 }
 
 macro_rules! written {
     ($($type:ident, $variant:ident, $value:ident: $decimal:expr;)*) => {$(
         impl Written for $type {
             const FLOAT: Float = Float::$variant;
-
-            fn encode(self, bytes: &mut Vec<u8>) {
-                bytes.extend_from_slice(&self.to_le_bytes());
-            }
         }
 
         impl Decimal for $type {

@@ -61,11 +61,8 @@ impl Outgoing {
             let written = self.file.seek(SeekFrom::Start(place)).map(drop);
             written.map_err(|error| self.file.refused(&error))?;
             for batch in values.next().unwrap_or_default().chunks(BATCH) {
-                bytes.clear();
-                for &value in batch {
-                    value.encode(&mut bytes);
-                }
-                self.file.write_all(&bytes).map_err(|error| self.file.refused(&error))?;
+                let written = self.file.write_all(little_endian(batch, &mut bytes));
+                written.map_err(|error| self.file.refused(&error))?;
                 work.go_on()?;
             }
         }
@@ -86,4 +83,14 @@ impl Outgoing {
     pub fn end(self) -> Unfinished {
         self.file
     }
+}
+
+/// The bytes of numbers, the least significant of each first, as most machines have them already.
+fn little_endian<'a, W: Written>(values: &'a [W], bytes: &'a mut Vec<u8>) -> &'a [u8] {
+    if cfg!(target_endian = "little") {
+        return bytemuck::cast_slice(values);
+    }
+    bytes.clear();
+    bytes.extend(values.iter().flat_map(|value| bytemuck::bytes_of(value).iter().rev()));
+    bytes
 }

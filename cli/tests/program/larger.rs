@@ -616,6 +616,32 @@ mod linux {
         assert_eq!(ran.json()["loss"], plain["loss"]);
     }
 
+    /// What is mapped is no longer there: an error as any other, and no signal.
+    #[test]
+    fn an_input_that_becomes_shorter_is_an_error() {
+        let folder = Folder::new();
+        for more in [&[][..], &["--axis", "all"], &["--resume"]] {
+            let (input, output) = (hole(&folder, [1 << 19, 192]), folder.name("out.npy"));
+            let arguments = ["run", &input, "--device", "cpu", "--memory", "16MiB", "-o", &output];
+            let mut child = start(&[&arguments[..], more].concat());
+            let begun = Instant::now();
+            while folder.names() == ["in.npy"] {
+                assert!(child.try_wait().unwrap().is_none(), "it has ended early");
+                assert!(begun.elapsed() < Duration::from_secs(60));
+                sleep(Duration::from_millis(1));
+            }
+            OpenOptions::new().write(true).open(&input).unwrap().set_len(5000).unwrap();
+            let ran = Ran::from(child.wait_with_output().unwrap());
+            assert_eq!(ran.status, 3, "{}", ran.stderr);
+            assert!(ran.stderr.contains("became shorter while it was read"), "{}", ran.stderr);
+            assert!(!folder.join("out.npy").exists());
+            assert!(more == ["--resume"] || folder.names() == ["in.npy"]);
+            for name in folder.names() {
+                fs::remove_file(folder.join(&name)).unwrap();
+            }
+        }
+    }
+
     /// Killed in the middle: what is finished is not computed again, what is not is.
     #[test]
     fn a_killed_run_is_gone_on_with() {
