@@ -1,9 +1,7 @@
 //! Input that cannot be read: one line that says why, status 3, nothing written, and no memory spent on
 //! what a header merely claims.
 
-use std::path::Path;
-
-use crate::{Folder, feed, npy, program, run, run_with_input};
+use crate::{Folder, npy, run, run_with_input};
 
 /// Both by name and by standard input.
 #[track_caller]
@@ -116,8 +114,33 @@ fn sizes_that_nothing_holds() {
     refused(&file, "4294967295 bytes");
 }
 
+/// An existing result survives a failure of any kind.
+#[test]
+fn nothing_is_half_written() {
+    let folder = Folder::new();
+    let whole = npy::f32_file(&[100, 7], &[0.5; 700]);
+    let output = folder.file("out.npy", b"what was there");
+    for input in [&whole[..200], &whole[..whole.len() - 1], b"junk"] {
+        run_with_input(&["run", "-", "-o", &output], input).failed(3);
+        assert_eq!(std::fs::read(&output).unwrap(), b"what was there");
+    }
+    assert_eq!(folder.names(), ["out.npy"]);
+}
+
+/// Any single byte of the header changed: an answer of some kind, and never a crash.
+#[test]
+fn bytes_changed_here_and_there() {
+    let whole = npy::f32_file(&[3, 4], &[1.0; 12]);
+    for place in (0..127).step_by(3) {
+        let mut changed = whole.clone();
+        changed[place] ^= 0x15;
+        let ran = run_with_input(&["run", "-", "--device", "cpu"], &changed);
+        assert!(matches!(ran.status, 0 | 3), "{place}: {}", ran.stderr);
+    }
+}
+
 /// With 1 GiB of address space, a claim of terabytes is refused for what it is.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[test]
 fn no_memory_is_spent_on_claims() {
     let folder = Folder::new();
@@ -137,36 +160,17 @@ fn no_memory_is_spent_on_claims() {
     }
 }
 
-/// An existing result survives a failure of any kind.
-#[test]
-fn nothing_is_half_written() {
-    let folder = Folder::new();
-    let whole = npy::f32_file(&[100, 7], &[0.5; 700]);
-    let output = folder.file("out.npy", b"what was there");
-    for input in [&whole[..200], &whole[..whole.len() - 1], b"junk"] {
-        run_with_input(&["run", "-", "-o", &output], input).failed(3);
-        assert_eq!(std::fs::read(&output).unwrap(), b"what was there");
-    }
-    assert_eq!(folder.names(), ["out.npy"]);
-}
-
-/// Names with anything in them stay within their line.
 #[cfg(unix)]
-#[test]
-fn a_name_with_a_line_break() {
-    let error = feed(program().args(["run", "no\nwhere\u{1b}[2J.npy"]), b"").failed(3);
-    assert!(error.contains("no\\nwhere\\u{1b}[2J.npy"), "{error}");
-    assert!(!Path::new("no\nwhere").exists());
-}
+mod unix {
+    use std::path::Path;
 
-/// Any single byte of the header changed: an answer of some kind, and never a crash.
-#[test]
-fn bytes_changed_here_and_there() {
-    let whole = npy::f32_file(&[3, 4], &[1.0; 12]);
-    for place in (0..127).step_by(3) {
-        let mut changed = whole.clone();
-        changed[place] ^= 0x15;
-        let ran = run_with_input(&["run", "-", "--device", "cpu"], &changed);
-        assert!(matches!(ran.status, 0 | 3), "{place}: {}", ran.stderr);
+    use crate::{feed, program};
+
+    /// Names with anything in them stay within their line.
+    #[test]
+    fn a_name_with_a_line_break() {
+        let error = feed(program().args(["run", "no\nwhere\u{1b}[2J.npy"]), b"").failed(3);
+        assert!(error.contains("no\\nwhere\\u{1b}[2J.npy"), "{error}");
+        assert!(!Path::new("no\nwhere").exists());
     }
 }

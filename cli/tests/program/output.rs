@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::{Folder, example, npy, reference, run};
+use crate::{Folder, npy, reference, run};
 
 fn logits() -> Vec<u8> {
     npy::f32_file(&[2, 3], &[1.0, 2.0, 0.0, 0.5, 1.5, 2.5])
@@ -118,7 +118,7 @@ mod unix {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
-    use crate::{program, shell};
+    use crate::{example, program, shell};
 
     fn mode(path: &str) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
