@@ -81,7 +81,8 @@ impl Windows {
         let within = memory.unwrap_or(DEFAULT_MEMORY.max(needed));
         let allowed = match memory {
             Some(memory) => memory,
-            None if needed > DEFAULT_MEMORY => free_memory(),
+            // What cannot be cut takes what it needs, if that is there.
+            None if needed > DEFAULT_MEMORY && bytes.class_of_piece.is_none() => free_memory(),
             None => DEFAULT_MEMORY,
         };
         if needed > allowed {
@@ -274,6 +275,20 @@ mod tests {
                 assert!(seen.iter().all(|&times| times == 1), "{shape:?} along {axes:?}: {seen:?}");
             }
         }
+    }
+
+    /// However much memory the machine has.
+    #[test]
+    fn a_long_row_is_cut_unasked() {
+        let shapes = Shapes::new(&[1 << 30], vec![0]);
+        let bytes =
+            RowBytes { read: 4 << 30, written: 4 << 30, jacobian_row: None, class_of_piece: Some(20) };
+        let windows = Windows::new(&shapes, &bytes, None).unwrap();
+        assert!(windows.cuts_rows);
+        let first = windows.at(&shapes, Position::default());
+        assert!(first.logits.elements() as u64 * 20 <= DEFAULT_MEMORY);
+        let short = RowBytes { read: 4 << 20, written: 4 << 20, ..bytes };
+        assert!(!Windows::new(&shapes, &short, None).unwrap().cuts_rows);
     }
 
     #[test]
