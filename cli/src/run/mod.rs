@@ -155,8 +155,11 @@ impl<'a> Task<'a> {
             ended => ended?,
         }
         let clock = Instant::now();
-        course.writing.finish()?;
-        if let Some(record) = course.record {
+        let Course { logits, inputs, writing, record, .. } = course;
+        // A result may take an input's name, which Windows gives to nobody while the file that had it is open.
+        drop((logits, inputs));
+        writing.finish()?;
+        if let Some(record) = record {
             record.remove();
         }
         self.report.seconds.write += clock.elapsed();

@@ -9,7 +9,10 @@ use crate::{Folder, Ran, has_adapter, npy, program, reference, run, without_adap
 /// The program with a folder of its own for caches.
 fn run_in(caches: &Path, arguments: &[&str]) -> Ran {
     let mut command = program();
-    command.env("XDG_CACHE_HOME", caches).args(arguments).stdin(Stdio::null());
+    for variable in ["XDG_CACHE_HOME", "LOCALAPPDATA"] {
+        command.env(variable, caches);
+    }
+    command.args(arguments).stdin(Stdio::null());
     command.output().unwrap().into()
 }
 
