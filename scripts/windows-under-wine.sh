@@ -5,8 +5,8 @@
 #
 #     scripts/windows-under-wine.sh [TEST ...]
 #
-# TEST is a file's name in tests/; the agreement tests unless told otherwise. On DX12 each takes many minutes, nearly all of
-# them in the shader compiler.
+# TEST is a file's name in tests/, or `program` for those in cli/tests/; the agreement tests unless told otherwise. On DX12
+# each takes many minutes, nearly all of them in the shader compiler.
 #
 # Everything lies in target/windows. Mounts are made in a mount namespace of this script's own, and end with it: no
 # other process sees them, so that whatever deletes target/ finds plain files alone.
@@ -65,7 +65,7 @@ as_root chroot "$root" dpkg-query -W wine libvkd3d1 mesa-vulkan-drivers
 step "the Windows build"
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=$linker
 cargo build --release --locked --target $triple --package wgpu-softmax-cli
-cargo test --release --locked --target $triple --package wgpu-softmax --no-run "${tests[@]/#/--test=}" 2>&1 |
+cargo test --release --locked --target $triple --workspace --no-run "${tests[@]/#/--test=}" 2>&1 |
   tee "$folder/tests.log"
 cargo build --release --locked --package wgpu-softmax-cli
 
@@ -95,6 +95,9 @@ as_root unshare --mount --propagation private --pid --fork --kill-child bash -eu
   mount --rbind /dev "$root/dev"
   mount --make-rslave "$root/dev"
   mount --bind "$stage" "$root/stage"
+  # Tests know their data and the program by where they were built.
+  mkdir -p "$root$PWD"
+  mount --bind -o ro "$PWD" "$root$PWD"
   chroot "$root" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 \
     xvfb-run --auto-servernum sh /stage/inside.sh
   exit $?
