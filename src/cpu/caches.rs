@@ -14,7 +14,7 @@ pub(super) fn streamed_bytes() -> usize {
 const ORDINARY_BYTES: usize = 32 << 20;
 
 /// Bytes of the largest cache, which is the last before memory.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(miri)))]
 fn last_level_bytes() -> Option<usize> {
     let caches = raw_cpuid::CpuId::new().get_cache_parameters()?;
     let bytes = caches.map(|cache| {
@@ -23,8 +23,8 @@ fn last_level_bytes() -> Option<usize> {
     bytes.max()
 }
 
-/// Only x86-64 is written to past the caches.
-#[cfg(not(target_arch = "x86_64"))]
+/// Only x86-64 is written to past the caches, and Miri's has none.
+#[cfg(any(not(target_arch = "x86_64"), miri))]
 fn last_level_bytes() -> Option<usize> {
     None
 }

@@ -108,6 +108,9 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
+    /// Miri takes a thousand times as long for each.
+    const ROUNDS: usize = if cfg!(miri) { 60 } else { 2000 };
+
     /// Longer than any machine takes that is at all alive.
     const LONG: Duration = Duration::from_secs(100);
 
@@ -149,7 +152,7 @@ mod tests {
     #[test]
     fn all_have_ended_when_the_call_has() {
         let pool = pool();
-        for round in 0..2000 {
+        for round in 0..ROUNDS {
             let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
             pool.install(|| {
                 call_with_help(3, &|| {
@@ -165,7 +168,7 @@ mod tests {
     #[test]
     fn panics_reach_the_caller_when_no_one_works_any_more() {
         let pool = pool();
-        for of_caller in [true, false].repeat(30) {
+        for of_caller in [true, false].repeat(ROUNDS / 60) {
             let (helped, at_work) = (AtomicBool::new(false), AtomicUsize::new(0));
             let call = || {
                 let caller = thread::current().id();

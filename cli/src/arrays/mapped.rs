@@ -5,7 +5,7 @@
 //! place of the map, and an error for whoever looked at it.
 
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst, compiler_fence};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::{io, mem, ptr, slice};
 
@@ -82,10 +82,13 @@ impl Looking {
         let first = map.as_ptr() as usize;
         BEHIND.store(first + map.len(), SeqCst);
         FIRST.store(first, SeqCst);
+        // No byte is looked at before this, nor after `lost`, as the handler sees it.
+        compiler_fence(SeqCst);
         Looking { _alone }
     }
 
     fn lost(self) -> bool {
+        compiler_fence(SeqCst);
         LOST.load(SeqCst)
     }
 }
