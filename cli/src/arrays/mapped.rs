@@ -28,26 +28,26 @@ static LOST: AtomicBool = AtomicBool::new(false);
 static LOOKING: Mutex<()> = Mutex::new(());
 
 /// Neighbouring bytes of a file.
-pub struct Mapped {
+pub struct Mapped<'a> {
     map: MmapRaw,
     /// Bytes of the map before the first one that is wanted.
     ahead: usize,
-    file: File,
+    file: &'a File,
     /// Where the stretch ends in the file.
     end: u64,
 }
 
-impl Mapped {
+impl<'a> Mapped<'a> {
     /// `length` bytes from `place` on.
     ///
     /// # Errors
     /// Where this file or this system has no maps, or no room for one.
-    pub fn of(file: &File, place: u64, length: usize) -> io::Result<Mapped> {
+    pub fn of(file: &'a File, place: u64, length: usize) -> io::Result<Mapped<'a>> {
         answer_bus_errors()?;
         let ahead = (place % ALIGNMENT) as usize;
         let map =
             MmapOptions::new().offset(place - ahead as u64).len(ahead + length).map_raw_read_only(file)?;
-        Ok(Mapped { map, ahead, file: file.try_clone()?, end: place + length as u64 })
+        Ok(Mapped { map, ahead, file, end: place + length as u64 })
     }
 
     /// What `see` makes of the bytes. Where another process writes to them just then, it may see either.

@@ -4,8 +4,7 @@
 //! and decide whether a file can be what it says before anything as large as that is allocated. [`region`] knows where
 //! a box cut out of an array lies in its file, and [`places`] counts along its axes. [`read`] turns such
 //! a box, of elements of any type and order, into C-ordered ones of the type that is wanted, by way of stretches that are
-//! [`mapped`]; [`write`] is the way back,
-//! and [`types`] knows what becomes of which type in between.
+//! [`mapped`]; [`write`] is the way back, and [`types`] knows what becomes of which type in between.
 
 mod file;
 mod header;

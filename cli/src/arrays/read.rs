@@ -273,17 +273,18 @@ impl Source {
         buffer: &mut Vec<u8>,
         see: impl FnOnce(&[u8]) -> R,
     ) -> io::Result<R> {
+        let in_file = header.data_start + header.skipped + place;
         #[cfg(unix)]
         if let Source::File(file) = self
             && length as u64 >= CLOSE_BYTES
-            && let Ok(mapped) = Mapped::of(file, header.data_start + header.skipped + place, length)
+            && let Ok(mapped) = Mapped::of(file, in_file, length)
         {
             return mapped.look(see);
         }
         buffer.resize(length, 0);
         let got = match self {
             Source::File(file) => {
-                file.seek(SeekFrom::Start(header.data_start + header.skipped + place))?;
+                file.seek(SeekFrom::Start(in_file))?;
                 read_up_to(file, buffer)
             }
             Source::Held(held) => {
