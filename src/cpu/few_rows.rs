@@ -128,7 +128,12 @@ impl<const ROWS: usize, const CHUNKS: usize> Bundle for FewRows<ROWS, CHUNKS> {
     }
 
     #[inline(always)]
-    fn load<V: Vector>(&self, machine: V::Machine, logits: &[V::Number]) -> [[V; CHUNKS]; ROWS] {
+    fn chunks<V: Vector>(&self, machine: V::Machine) -> [[V; CHUNKS]; ROWS] {
+        [[V::splat(machine, V::Number::ZERO); CHUNKS]; ROWS]
+    }
+
+    #[inline(always)]
+    fn load<V: Vector>(&self, machine: V::Machine, logits: &[V::Number], chunks: &mut [[V; CHUNKS]; ROWS]) {
         let filled;
         let logits = if logits.len() >= self.reach() {
             logits
@@ -137,7 +142,6 @@ impl<const ROWS: usize, const CHUNKS: usize> Bundle for FewRows<ROWS, CHUNKS> {
             &filled
         };
         let nothing = V::splat(machine, V::Number::NEG_INFINITY);
-        let mut chunks = [[nothing; CHUNKS]; ROWS];
         for (row, chunks) in chunks.iter_mut().enumerate() {
             for (index, chunk) in chunks.iter_mut().enumerate() {
                 let Some(logits) = logits[row * self.classes + index * LANES..].first_chunk() else { break };
@@ -145,7 +149,6 @@ impl<const ROWS: usize, const CHUNKS: usize> Bundle for FewRows<ROWS, CHUNKS> {
             }
             chunks[CHUNKS - 1] = chunks[CHUNKS - 1].kept_in(self.lanes_of_last_chunk(), nothing);
         }
-        chunks
     }
 
     #[inline(always)]
@@ -192,7 +195,10 @@ impl<const ROWS: usize, const CHUNKS: usize> Bundle for FewRows<ROWS, CHUNKS> {
             let anchors = anchors.permuted(&Self::OF_ROW[row]);
             let mut sums = BlockSums::<V, KEPT>::new(machine);
             for (index, chunk) in chunks[row].iter_mut().enumerate() {
-                *chunk = sums.add(index, *chunk, &anchors);
+                let term = sums.add(index, *chunk, &anchors);
+                if KEPT {
+                    *chunk = term;
+                }
             }
             (at_anchor[row], others[row]) = (sums.at_anchor(), sums.others());
         }

@@ -20,6 +20,9 @@ pub trait Task {
 pub trait Machine: Copy {
     /// Whether a product and a sum are one instruction, and round once.
     const FUSED: bool;
+    /// Whether a few short rows are faster with a lane for each than side by side in the lanes, which are then joined. As it
+    /// was measured.
+    const TRANSPOSES: bool;
     /// Sixteen f32.
     type F32: Vector<Number = f32, Machine = Self>;
     /// Sixteen f64.
@@ -58,6 +61,7 @@ pub struct Baseline;
 
 impl Machine for Baseline {
     const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+    const TRANSPOSES: bool = true;
     type F32 = vectors::baseline::F32x16;
     type F64 = vectors::baseline::F64x16;
 
@@ -75,6 +79,7 @@ pub struct Avx2(());
 #[cfg(target_arch = "x86_64")]
 impl Machine for Avx2 {
     const FUSED: bool = true;
+    const TRANSPOSES: bool = true;
     type F32 = vectors::avx2::F32x16;
     type F64 = vectors::avx2::F64x16;
 
@@ -93,6 +98,7 @@ pub struct Avx512(());
 #[cfg(target_arch = "x86_64")]
 impl Machine for Avx512 {
     const FUSED: bool = true;
+    const TRANSPOSES: bool = false;
     type F32 = vectors::avx512::F32x16;
     type F64 = vectors::avx512::F64x16;
 
@@ -164,6 +170,17 @@ impl InstructionSet {
             Kind::Avx2(_) => Avx2::FUSED,
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512(_) => Avx512::FUSED,
+        }
+    }
+
+    /// Whether short rows are transposed.
+    pub(super) fn transposes(self) -> bool {
+        match self.0 {
+            Kind::Baseline(_) => Baseline::TRANSPOSES,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(_) => Avx2::TRANSPOSES,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512(_) => Avx512::TRANSPOSES,
         }
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!     compute_rows ─► row      a long contiguous row: lanes along the row, stretches over threads
 //!                 │            (sixteen_rows: logarithms of a few hundred classes, for several rows together)
-//!                 ├─► short    contiguous rows of few chunks: several at once (segments, few_rows)
+//!                 ├─► short    contiguous rows of few chunks: several at once (segments, few_rows, transposed)
 //!                 ├─► columns  strided rows: a row per lane
 //!                 └─► jacobian (asks for probabilities, and makes pairs of them)
 //!                        │
@@ -62,6 +62,7 @@ mod sixteen_rows;
 mod statistics;
 mod storage;
 mod threads;
+mod transposed;
 mod vectors;
 mod weighted;
 
@@ -109,7 +110,7 @@ fn compute_rows_with<T: Real>(
         }
     } else if inner != 1 {
         columns::compute(instructions, op, logits, sizes, result, options);
-    } else if classes <= short::longest::<T>() {
+    } else if classes <= short::longest::<T>(instructions) {
         short::compute(instructions, op, logits, classes, result, options);
     } else {
         row::compute(instructions, op, logits, classes, result, options);
@@ -128,7 +129,7 @@ fn for_each_logarithm<T: Real>(
 ) {
     match classes {
         0 => {}
-        _ if classes <= short::longest::<T>() => {
+        _ if classes <= short::longest::<T>(instructions) => {
             short::for_each_logarithm(instructions, logits, classes, take)
         }
         _ if classes <= sixteen_rows::longest(Op::LogSumExp) => {

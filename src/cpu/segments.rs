@@ -65,13 +65,17 @@ impl Bundle for Segments {
     }
 
     #[inline(always)]
-    fn load<V: Vector>(&self, machine: V::Machine, logits: &[V::Number]) -> V {
-        let chunk: V = chunk_of(machine, logits, LANES);
-        if self.is_dense() {
-            return chunk;
+    fn chunks<V: Vector>(&self, machine: V::Machine) -> V {
+        V::splat(machine, V::Number::ZERO)
+    }
+
+    #[inline(always)]
+    fn load<V: Vector>(&self, machine: V::Machine, logits: &[V::Number], chunk: &mut V) {
+        *chunk = chunk_of(machine, logits, LANES);
+        if !self.is_dense() {
+            let nothing = chunk.constant(V::Number::NEG_INFINITY);
+            *chunk = chunk.permuted(&self.elements).kept_in(self.with_element, nothing);
         }
-        let nothing = chunk.constant(V::Number::NEG_INFINITY);
-        chunk.permuted(&self.elements).kept_in(self.with_element, nothing)
     }
 
     #[inline(always)]
@@ -93,7 +97,10 @@ impl Bundle for Segments {
         anchors: &Anchors<V>,
     ) -> [V; 2] {
         let mut sums = BlockSums::<V, KEPT>::new(machine);
-        *chunk = sums.add(0, *chunk, anchors);
+        let term = sums.add(0, *chunk, anchors);
+        if KEPT {
+            *chunk = term;
+        }
         sums.across(self.lanes)
     }
 

@@ -1,9 +1,9 @@
 //! Short rows, of one block at most, next to each other: a few of them at once.
 //!
-//! How a few rows lie in the lanes is a [`Bundle`]'s affair: several in one chunk (`segments.rs`), or two or four
-//! of up to four chunks each (`few_rows.rs`). The maximum and the sum of a row meet in the lanes that it has in one chunk
-//! for all rows of the bundle, in the order that `lanes.rs` lays down, so that what is done once for each row is done
-//! for all of them together.
+//! How a few rows lie in the lanes is a [`Bundle`]'s affair: several in one chunk (`segments.rs`), two or four
+//! of up to four chunks each (`few_rows.rs`), or a row in each lane (`transposed.rs`). The maximum and the sum of a row meet
+//! in the lanes that it has in one chunk for all rows of the bundle, in the order that `lanes.rs` lays down, so that what is
+//! done once for each row is done for all of them together.
 
 use crate::{FullyMasked, Op, Options};
 
@@ -15,12 +15,17 @@ use super::real::Real;
 use super::segments::Segments;
 use super::statistics::{LastStep, MeasuredRows, ROWS_AT_ONCE, Replaced, Scaled, SubtractedOrNan, Take};
 use super::threads;
+use super::transposed::{self, Transposed};
 use super::vectors::Vector;
 
-/// The most classes of a row that is short. Of a wider type than f32, several rows of several chunks are more than the
-/// registers hold.
-pub(super) const fn longest<T>() -> usize {
-    if size_of::<T>() == size_of::<f32>() { BLOCK * LANES } else { LANES }
+/// The most classes of a row that is short. Of a wider type than f32, several rows of several chunks side by side are more
+/// than the registers hold.
+pub(super) fn longest<T>(instructions: InstructionSet) -> usize {
+    match (size_of::<T>() == size_of::<f32>(), instructions.transposes()) {
+        (true, _) => BLOCK * LANES,
+        (false, true) => transposed::MOST_OF_WIDE,
+        (false, false) => LANES,
+    }
 }
 
 /// A few rows that are computed together.
@@ -38,8 +43,11 @@ pub(super) trait Bundle: Sync {
     fn row_of_lane(&self) -> &[u32; LANES];
     fn first_lanes(&self) -> &[u32; LANES];
 
+    /// Places for some.
+    fn chunks<V: Vector>(&self, machine: V::Machine) -> Self::Chunks<V>;
+
     /// The rows that begin where `logits` does; −∞ where there is no element.
-    fn load<V: Vector>(&self, machine: V::Machine, logits: &[V::Number]) -> Self::Chunks<V>;
+    fn load<V: Vector>(&self, machine: V::Machine, logits: &[V::Number], chunks: &mut Self::Chunks<V>);
 
     /// Puts as many of the rows as there are places to where `result` begins.
     fn store<V: Vector>(&self, chunks: &Self::Chunks<V>, result: &mut [V::Number]);
@@ -47,8 +55,8 @@ pub(super) trait Bundle: Sync {
     /// The maximum of each row, NaN passed over.
     fn maxima<V: Vector>(&self, chunks: &Self::Chunks<V>) -> V;
 
-    /// Turns logits into terms, and says for each row how many logits were the anchor, and the sum of the terms: as
-    /// [`BlockSums`](super::lanes::BlockSums).
+    /// Says for each row how many logits were the anchor, and the sum of the terms: as
+    /// [`BlockSums`](super::lanes::BlockSums). Terms that are `KEPT` take the places of the logits.
     fn terms<V: Vector, const KEPT: bool>(
         &self,
         machine: V::Machine,
@@ -75,10 +83,7 @@ pub(super) fn compute<T: Real>(
     threads::map_pieces(result, rows_per_task * results_per_row, &|task, result| {
         let logits = logits.get(task * rows_per_task * classes..).unwrap_or_default();
         let rows = (logits.len() / classes).min(result.len() / results_per_row);
-        with_bundle::<T>(
-            classes,
-            Compute { instructions, op, logits: &logits[..rows * classes], result, options },
-        );
+        instructions.run(Compute { op, logits: &logits[..rows * classes], classes, result, options });
     });
 }
 
@@ -89,53 +94,80 @@ pub(super) fn for_each_logarithm<T: Real>(
     classes: usize,
     take: &mut Take<'_, T>,
 ) {
-    with_bundle::<T>(classes, TakeLogarithms { instructions, logits, take });
+    instructions.run(TakeLogarithms { logits, classes, take });
 }
 
 /// What is done with whichever bundle the rows are for.
 trait WithBundle {
-    fn run<B: Bundle>(self, bundle: &B);
+    fn run<M: Machine>(self, machine: M, bundle: &impl Bundle);
 }
 
-fn with_bundle<T: Real>(classes: usize, done: impl WithBundle) {
-    if const { longest::<T>() == LANES } {
-        return done.run(&Segments::new(classes));
+#[inline(always)]
+fn with_bundle<T: Real, M: Machine>(machine: M, classes: usize, done: impl WithBundle) {
+    if M::TRANSPOSES {
+        return match classes {
+            ..transposed::FEWEST => done.run(machine, &Segments::new(classes)),
+            _ => done.run(machine, &Transposed::new(classes)),
+        };
+    }
+    if const { size_of::<T>() > size_of::<f32>() } {
+        return done.run(machine, &Segments::new(classes));
     }
     // From where a chunk has but one row, what is done once for each is worth sharing. Four rows of more than two chunks
     // leave no registers to compute in.
     match classes.div_ceil(LANES) {
-        1 if classes <= LANES / 2 => done.run(&Segments::new(classes)),
-        1 => done.run(&FewRows::<4, 1>::new(classes)),
-        2 => done.run(&FewRows::<4, 2>::new(classes)),
-        3 => done.run(&FewRows::<2, 3>::new(classes)),
-        _ => done.run(&FewRows::<2, 4>::new(classes)),
+        1 if classes <= LANES / 2 => done.run(machine, &Segments::new(classes)),
+        1 => done.run(machine, &FewRows::<4, 1>::new(classes)),
+        2 => done.run(machine, &FewRows::<4, 2>::new(classes)),
+        3 => done.run(machine, &FewRows::<2, 3>::new(classes)),
+        _ => done.run(machine, &FewRows::<2, 4>::new(classes)),
     }
 }
 
 struct Compute<'a, T> {
-    instructions: InstructionSet,
     op: Op,
     logits: &'a [T],
+    classes: usize,
     result: &'a mut [T],
     options: &'a Options,
 }
 
+impl<T: Real> Task for Compute<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine>(self, machine: M) {
+        with_bundle::<T, M>(machine, self.classes, self);
+    }
+}
+
 impl<T: Real> WithBundle for Compute<'_, T> {
-    fn run<B: Bundle>(self, bundle: &B) {
-        let Compute { instructions, op, logits, result, options } = self;
-        instructions.run(Rows { op, logits, bundle, result, options });
+    #[inline(always)]
+    fn run<M: Machine>(self, machine: M, bundle: &impl Bundle) {
+        let Compute { op, logits, classes: _, result, options } = self;
+        machine.call(Rows { op, logits, bundle, result, options });
     }
 }
 
 struct TakeLogarithms<'a, 'b, T> {
-    instructions: InstructionSet,
     logits: &'a [T],
+    classes: usize,
     take: &'a mut Take<'b, T>,
 }
 
+impl<T: Real> Task for TakeLogarithms<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine>(self, machine: M) {
+        with_bundle::<T, M>(machine, self.classes, self);
+    }
+}
+
 impl<T: Real> WithBundle for TakeLogarithms<'_, '_, T> {
-    fn run<B: Bundle>(self, bundle: &B) {
-        self.instructions.run(Logarithms { logits: self.logits, bundle, take: self.take });
+    #[inline(always)]
+    fn run<M: Machine>(self, machine: M, bundle: &impl Bundle) {
+        machine.call(Logarithms { logits: self.logits, bundle, take: self.take });
     }
 }
 
@@ -156,9 +188,13 @@ impl<T: Real, B: Bundle> Task for Rows<'_, T, B> {
         if op == Op::Softmax {
             return softmax(machine, bundle, logits, result, options);
         }
+        if op == Op::LogSoftmax && bundle.rows() == LANES {
+            return log_softmax(machine, bundle, logits, result, options);
+        }
         let classes = bundle.classes();
         let rows = logits.len() / classes;
         let mut measured = MeasuredRows::new();
+        let mut chunks = bundle.chunks::<Lanes<T, M>>(machine);
         for first in (0..rows).step_by(ROWS_AT_ONCE) {
             let rows = ROWS_AT_ONCE.min(rows - first);
             let logits = &logits[first * classes..];
@@ -170,7 +206,7 @@ impl<T: Real, B: Bundle> Task for Rows<'_, T, B> {
             }
             let subtrahends = measured.subtrahends(rows, options);
             for row in (0..rows).step_by(bundle.rows()) {
-                let mut chunks: B::Chunks<Lanes<T, M>> = bundle.load(machine, &logits[row * classes..]);
+                bundle.load(machine, &logits[row * classes..], &mut chunks);
                 let maxima: Lanes<T, M> = chunk_of(machine, &subtrahends[0][row..], LANES);
                 let log_sums: Lanes<T, M> = chunk_of(machine, &subtrahends[1][row..], LANES);
                 let row_of_lane = bundle.row_of_lane();
@@ -191,8 +227,9 @@ fn softmax<T: Real, M: Machine, B: Bundle>(
     options: &Options,
 ) {
     let masked = if options.fully_masked == FullyMasked::Zero { T::ZERO } else { T::NAN };
+    let mut chunks = bundle.chunks::<Lanes<T, M>>(machine);
     for first in (0..logits.len()).step_by(bundle.rows() * bundle.classes()) {
-        let mut chunks: B::Chunks<Lanes<T, M>> = bundle.load(machine, &logits[first..]);
+        bundle.load(machine, &logits[first..], &mut chunks);
         ask_ahead(machine, bundle, logits.as_ptr().wrapping_add(first));
         ask_ahead(machine, bundle, result.as_ptr().wrapping_add(first));
         let maxima = bundle.maxima(&chunks);
@@ -208,6 +245,33 @@ fn softmax<T: Real, M: Machine, B: Bundle>(
             let of_rows = [special, one.kept_in(regular, maxima.constant(T::ZERO))];
             bundle.finish(&mut chunks, of_rows, Replaced);
         }
+        bundle.store(&chunks, &mut result[first..]);
+    }
+}
+
+/// The log-softmax of as many rows at once as there are lanes, whose logarithms are a vector of their own: the logits are
+/// still at hand when it is known.
+#[inline(always)]
+fn log_softmax<T: Real, M: Machine, B: Bundle>(
+    machine: M,
+    bundle: &B,
+    logits: &[T],
+    result: &mut [T],
+    options: &Options,
+) {
+    let mut measured = MeasuredRows::new();
+    let mut chunks = bundle.chunks::<Lanes<T, M>>(machine);
+    for first in (0..logits.len()).step_by(LANES * bundle.classes()) {
+        bundle.load(machine, &logits[first..], &mut chunks);
+        ask_ahead(machine, bundle, logits.as_ptr().wrapping_add(first));
+        ask_ahead(machine, bundle, result.as_ptr().wrapping_add(first));
+        let maxima = bundle.maxima(&chunks);
+        let [at_maximum, others] = bundle.terms::<_, false>(machine, &mut chunks, &Anchors::new(maxima));
+        measured.set_chunk(0, maxima, at_maximum, others);
+        measured.all_are_set(LANES);
+        let [maxima, log_sums] = measured.subtrahends(LANES, options);
+        let of_rows = [chunk_of(machine, &maxima, LANES), chunk_of(machine, &log_sums, LANES)];
+        bundle.finish(&mut chunks, of_rows, SubtractedOrNan);
         bundle.store(&chunks, &mut result[first..]);
     }
 }
@@ -235,13 +299,14 @@ fn measure_rows<T: Real, M: Machine, B: Bundle>(
     written: Option<*const T>,
     measured: &mut MeasuredRows<T>,
 ) {
+    let mut chunks = bundle.chunks::<Lanes<T, M>>(machine);
     for row in (0..rows).step_by(bundle.rows()) {
         let first = row * bundle.classes();
         ask_ahead(machine, bundle, logits.as_ptr().wrapping_add(first));
         if let Some(place) = written {
             ask_ahead(machine, bundle, place.wrapping_add(first));
         }
-        let mut chunks: B::Chunks<Lanes<T, M>> = bundle.load(machine, &logits[first..]);
+        bundle.load(machine, &logits[first..], &mut chunks);
         let maxima = bundle.maxima(&chunks);
         let [at_maximum, others] = bundle.terms::<_, false>(machine, &mut chunks, &Anchors::new(maxima));
         let first_lanes = bundle.first_lanes();
@@ -252,7 +317,7 @@ fn measure_rows<T: Real, M: Machine, B: Bundle>(
             others.permuted(first_lanes),
         );
     }
-    measured.all_are_set();
+    measured.all_are_set(rows);
 }
 
 struct Logarithms<'a, 'b, T, B> {

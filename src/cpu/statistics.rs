@@ -187,13 +187,14 @@ impl<T: Real> MeasuredRows<T> {
         store(sums, LANES, &mut self.sums_of_block[row..]);
     }
 
-    /// To be called when all rows of one block have been set.
+    /// To be called when the first rows, so many, have been set as rows of one block.
     #[inline(always)]
-    pub(super) fn all_are_set(&mut self) {
-        for (high, sum) in self.high.iter_mut().zip(&self.sums_of_block) {
+    pub(super) fn all_are_set(&mut self, rows: usize) {
+        let rows = rows.next_multiple_of(LANES).min(ROWS_AT_ONCE);
+        for (high, sum) in self.high[..rows].iter_mut().zip(&self.sums_of_block) {
             *high = sum.widen() * T::UNLIFT;
         }
-        for (number, of_block) in self.at_maximum.iter_mut().zip(&self.at_maximum_of_block) {
+        for (number, of_block) in self.at_maximum[..rows].iter_mut().zip(&self.at_maximum_of_block) {
             *number = of_block.widen();
         }
     }

@@ -73,6 +73,46 @@ vector_of_registers! {
     }
 
     #[inline(always)]
+    fn load_transposed(_: Avx2, rows: &[f32], pitch: usize, classes: &mut [Self; LANES]) {
+        let Some(rows) = rows.get(..(LANES - 1) * pitch + LANES) else { return };
+        for (quarter, classes) in classes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            for half in 0..2 {
+                // SAFETY: as the type says, and four classes of eight rows lie in `rows`, which reaches to the sixteenth
+                // class of the sixteenth row.
+                unsafe {
+                    let first = rows.as_ptr().add(8 * half * pitch + 4 * quarter);
+                    let [a, b, c, d] = transposed(
+                        fours_of_two_rows(first, 4 * pitch),
+                        fours_of_two_rows(first.add(pitch), 4 * pitch),
+                        fours_of_two_rows(first.add(2 * pitch), 4 * pitch),
+                        fours_of_two_rows(first.add(3 * pitch), 4 * pitch),
+                    );
+                    (classes[0].0[half], classes[1].0[half]) = (a, b);
+                    (classes[2].0[half], classes[3].0[half]) = (c, d);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn store_transposed(classes: &[Self; LANES], rows: &mut [f32], pitch: usize) {
+        let Some(rows) = rows.get_mut(..(LANES - 1) * pitch + LANES) else { return };
+        for (quarter, [a, b, c, d]) in classes.as_chunks::<4>().0.iter().enumerate() {
+            for half in 0..2 {
+                // SAFETY: as that of loading.
+                unsafe {
+                    let first = rows.as_mut_ptr().add(8 * half * pitch + 4 * quarter);
+                    let [a, b, c, d] = transposed(a.0[half], b.0[half], c.0[half], d.0[half]);
+                    store_fours_of_two_rows(a, first, 4 * pitch);
+                    store_fours_of_two_rows(b, first.add(pitch), 4 * pitch);
+                    store_fours_of_two_rows(c, first.add(2 * pitch), 4 * pitch);
+                    store_fours_of_two_rows(d, first.add(3 * pitch), 4 * pitch);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
     fn largest(self) -> f32 {
         let [lower, upper] = self.0;
         // SAFETY: as the type says.
@@ -164,6 +204,54 @@ pub(super) unsafe fn sum_of_eight(eight: __m256) -> f32 {
     }
 }
 
+/// Four numbers of one row, and four of another so many numbers behind them.
+///
+/// # Safety
+///
+/// The machine has AVX2, and all eight numbers are there.
+#[inline(always)]
+unsafe fn fours_of_two_rows(first: *const f32, distance: usize) -> __m256 {
+    // SAFETY: the caller says so.
+    unsafe {
+        let lower = _mm256_castps128_ps256(_mm_loadu_ps(first));
+        _mm256_insertf128_ps::<1>(lower, _mm_loadu_ps(first.add(distance)))
+    }
+}
+
+/// The same back to memory.
+///
+/// # Safety
+///
+/// The machine has AVX2, and all eight places are there.
+#[inline(always)]
+unsafe fn store_fours_of_two_rows(numbers: __m256, first: *mut f32, distance: usize) {
+    // SAFETY: the caller says so.
+    unsafe {
+        _mm_storeu_ps(first, _mm256_castps256_ps128(numbers));
+        _mm_storeu_ps(first.add(distance), _mm256_extractf128_ps::<1>(numbers));
+    }
+}
+
+/// The four columns of four rows of four numbers, in both halves.
+///
+/// # Safety
+///
+/// The machine has AVX2.
+#[inline(always)]
+unsafe fn transposed(a: __m256, b: __m256, c: __m256, d: __m256) -> [__m256; 4] {
+    // SAFETY: the caller says so.
+    unsafe {
+        let (low_ab, high_ab) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        let (low_cd, high_cd) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+        [
+            _mm256_shuffle_ps::<0b01_00_01_00>(low_ab, low_cd),
+            _mm256_shuffle_ps::<0b11_10_11_10>(low_ab, low_cd),
+            _mm256_shuffle_ps::<0b01_00_01_00>(high_ab, high_cd),
+            _mm256_shuffle_ps::<0b11_10_11_10>(high_ab, high_cd),
+        ]
+    }
+}
+
 vector_of_registers! {
     /// Sixteen f64.
     ///
@@ -210,4 +298,65 @@ vector_of_registers! {
     }
 
     permuted_in_memory!();
+
+    #[inline(always)]
+    fn load_transposed(_: Avx2, rows: &[f64], pitch: usize, classes: &mut [Self; LANES]) {
+        let Some(rows) = rows.get(..(LANES - 1) * pitch + LANES) else { return };
+        for (quarter, classes) in classes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            for register in 0..4 {
+                // SAFETY: as the type says, and four classes of four rows lie in `rows`, which reaches to the sixteenth
+                // class of the sixteenth row.
+                unsafe {
+                    let first = rows.as_ptr().add(4 * register * pitch + 4 * quarter);
+                    let [a, b, c, d] = transposed_f64(
+                        _mm256_loadu_pd(first),
+                        _mm256_loadu_pd(first.add(pitch)),
+                        _mm256_loadu_pd(first.add(2 * pitch)),
+                        _mm256_loadu_pd(first.add(3 * pitch)),
+                    );
+                    (classes[0].0[register], classes[1].0[register]) = (a, b);
+                    (classes[2].0[register], classes[3].0[register]) = (c, d);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn store_transposed(classes: &[Self; LANES], rows: &mut [f64], pitch: usize) {
+        let Some(rows) = rows.get_mut(..(LANES - 1) * pitch + LANES) else { return };
+        for (quarter, [a, b, c, d]) in classes.as_chunks::<4>().0.iter().enumerate() {
+            for register in 0..4 {
+                // SAFETY: as that of loading.
+                unsafe {
+                    let first = rows.as_mut_ptr().add(4 * register * pitch + 4 * quarter);
+                    let [a, b, c, d] =
+                        transposed_f64(a.0[register], b.0[register], c.0[register], d.0[register]);
+                    _mm256_storeu_pd(first, a);
+                    _mm256_storeu_pd(first.add(pitch), b);
+                    _mm256_storeu_pd(first.add(2 * pitch), c);
+                    _mm256_storeu_pd(first.add(3 * pitch), d);
+                }
+            }
+        }
+    }
+}
+
+/// The four columns of four rows of four numbers.
+///
+/// # Safety
+///
+/// The machine has AVX2.
+#[inline(always)]
+unsafe fn transposed_f64(a: __m256d, b: __m256d, c: __m256d, d: __m256d) -> [__m256d; 4] {
+    // SAFETY: the caller says so.
+    unsafe {
+        let (even_ab, odd_ab) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        let (even_cd, odd_cd) = (_mm256_unpacklo_pd(c, d), _mm256_unpackhi_pd(c, d));
+        [
+            _mm256_permute2f128_pd::<0x20>(even_ab, even_cd),
+            _mm256_permute2f128_pd::<0x20>(odd_ab, odd_cd),
+            _mm256_permute2f128_pd::<0x31>(even_ab, even_cd),
+            _mm256_permute2f128_pd::<0x31>(odd_ab, odd_cd),
+        ]
+    }
 }

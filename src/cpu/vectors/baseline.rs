@@ -2,7 +2,7 @@
 
 #![expect(unused_unsafe, reason = "what the vectors of other machines are made of is")]
 
-use wide::{f32x16, f64x8};
+use wide::{f32x4, f32x16, f64x8};
 
 use super::registers::{compensated_sums, permuted_in_memory, vector_of_registers};
 use super::{LANES, Vector};
@@ -62,6 +62,41 @@ vector_of_wide! {
     type Sums = [f64; LANES];
 
     permuted_in_memory!();
+
+    #[inline(always)]
+    fn load_transposed(_: Baseline, rows: &[f32], pitch: usize, classes: &mut [Self; LANES]) {
+        let Some(rows) = rows.get(..(LANES - 1) * pitch + LANES) else { return };
+        for (quarter, classes) in classes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            for first in (0..LANES).step_by(4) {
+                let mut fours = [f32x4::ZERO; 4];
+                for (row, four) in fours.iter_mut().enumerate() {
+                    let numbers = rows[(first + row) * pitch + 4 * quarter..].first_chunk();
+                    *four = f32x4::new(*numbers.unwrap_or(&[0.0; 4]));
+                }
+                for (class, four) in classes.iter_mut().zip(f32x4::transpose(fours)) {
+                    class.0[0].as_mut_array()[first..first + 4].copy_from_slice(four.as_array());
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn store_transposed(classes: &[Self; LANES], rows: &mut [f32], pitch: usize) {
+        let Some(rows) = rows.get_mut(..(LANES - 1) * pitch + LANES) else { return };
+        for (quarter, classes) in classes.as_chunks::<4>().0.iter().enumerate() {
+            for first in (0..LANES).step_by(4) {
+                let mut fours = [f32x4::ZERO; 4];
+                for (four, class) in fours.iter_mut().zip(classes) {
+                    let numbers = class.0[0].as_array()[first..].first_chunk();
+                    *four = f32x4::new(*numbers.unwrap_or(&[0.0; 4]));
+                }
+                for (row, four) in f32x4::transpose(fours).iter().enumerate() {
+                    let places = &mut rows[(first + row) * pitch + 4 * quarter..][..4];
+                    places.copy_from_slice(four.as_array());
+                }
+            }
+        }
+    }
 
     #[inline(always)]
     fn no_sums(_: Baseline) -> [f64; LANES] {
