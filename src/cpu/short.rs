@@ -5,6 +5,8 @@
 //! in the lanes that it has in one chunk for all rows of the bundle, in the order that `lanes.rs` lays down, so that what is
 //! done once for each row is done for all of them together.
 
+use std::ops::Range;
+
 use crate::{FullyMasked, Op, Options};
 
 use super::exponential::Anchors;
@@ -18,14 +20,18 @@ use super::threads;
 use super::transposed::{self, Transposed};
 use super::vectors::Vector;
 
-/// The most classes of a row that is short. Of a wider type than f32, several rows of several chunks side by side are more
-/// than the registers hold.
-pub(super) fn longest<T>(instructions: InstructionSet) -> usize {
-    match (size_of::<T>() == size_of::<f32>(), instructions.transposes()) {
-        (true, _) => BLOCK * LANES,
-        (false, true) => transposed::MOST_OF_WIDE,
-        (false, false) => LANES,
-    }
+/// Whether so many rows of so many classes are short ones.
+pub(super) fn are_short<T>(instructions: InstructionSet, rows: usize, classes: usize) -> bool {
+    classes <= side_by_side::<T>()
+        || instructions.transposes()
+            && transposed::worth_it(rows, classes) > 0
+            && classes <= transposed::longest::<T>()
+}
+
+/// The most classes of rows that lie side by side. Of a wider type than f32, several rows of several chunks are more than the
+/// registers hold.
+const fn side_by_side<T>() -> usize {
+    if size_of::<T>() == size_of::<f32>() { BLOCK * LANES } else { LANES }
 }
 
 /// A few rows that are computed together.
@@ -97,30 +103,36 @@ pub(super) fn for_each_logarithm<T: Real>(
     instructions.run(TakeLogarithms { logits, classes, take });
 }
 
-/// What is done with whichever bundle the rows are for.
+/// What is done with some of the rows, and the bundle that they are for.
 trait WithBundle {
-    fn run<M: Machine>(self, machine: M, bundle: &impl Bundle);
+    fn run<M: Machine>(&mut self, machine: M, rows: Range<usize>, bundle: &impl Bundle);
 }
 
 #[inline(always)]
-fn with_bundle<T: Real, M: Machine>(machine: M, classes: usize, done: impl WithBundle) {
+fn with_bundles<T: Real, M: Machine>(machine: M, rows: usize, classes: usize, mut done: impl WithBundle) {
+    let mut transposed = 0;
     if M::TRANSPOSES {
-        return match classes {
-            ..transposed::FEWEST => done.run(machine, &Segments::new(classes)),
-            _ => done.run(machine, &Transposed::new(classes)),
-        };
+        let all = classes > side_by_side::<T>();
+        transposed = if all { rows } else { transposed::worth_it(rows, classes) };
+        if transposed > 0 {
+            done.run(machine, 0..transposed, &Transposed::new(classes));
+        }
     }
-    if const { size_of::<T>() > size_of::<f32>() } {
-        return done.run(machine, &Segments::new(classes));
+    let rows = transposed..rows;
+    if rows.is_empty() {
+        return;
+    }
+    if const { side_by_side::<T>() == LANES } {
+        return done.run(machine, rows, &Segments::new(classes));
     }
     // From where a chunk has but one row, what is done once for each is worth sharing. Four rows of more than two chunks
     // leave no registers to compute in.
     match classes.div_ceil(LANES) {
-        1 if classes <= LANES / 2 => done.run(machine, &Segments::new(classes)),
-        1 => done.run(machine, &FewRows::<4, 1>::new(classes)),
-        2 => done.run(machine, &FewRows::<4, 2>::new(classes)),
-        3 => done.run(machine, &FewRows::<2, 3>::new(classes)),
-        _ => done.run(machine, &FewRows::<2, 4>::new(classes)),
+        1 if classes <= LANES / 2 => done.run(machine, rows, &Segments::new(classes)),
+        1 => done.run(machine, rows, &FewRows::<4, 1>::new(classes)),
+        2 => done.run(machine, rows, &FewRows::<4, 2>::new(classes)),
+        3 => done.run(machine, rows, &FewRows::<2, 3>::new(classes)),
+        _ => done.run(machine, rows, &FewRows::<2, 4>::new(classes)),
     }
 }
 
@@ -137,14 +149,17 @@ impl<T: Real> Task for Compute<'_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) {
-        with_bundle::<T, M>(machine, self.classes, self);
+        with_bundles::<T, M>(machine, self.logits.len() / self.classes, self.classes, self);
     }
 }
 
 impl<T: Real> WithBundle for Compute<'_, T> {
     #[inline(always)]
-    fn run<M: Machine>(self, machine: M, bundle: &impl Bundle) {
-        let Compute { op, logits, classes: _, result, options } = self;
+    fn run<M: Machine>(&mut self, machine: M, rows: Range<usize>, bundle: &impl Bundle) {
+        let &mut Compute { op, logits, classes, ref mut result, options } = self;
+        let results_per_row = if op == Op::LogSumExp { 1 } else { classes };
+        let logits = &logits[rows.start * classes..rows.end * classes];
+        let result = &mut result[rows.start * results_per_row..rows.end * results_per_row];
         machine.call(Rows { op, logits, bundle, result, options });
     }
 }
@@ -160,14 +175,15 @@ impl<T: Real> Task for TakeLogarithms<'_, '_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self, machine: M) {
-        with_bundle::<T, M>(machine, self.classes, self);
+        with_bundles::<T, M>(machine, self.logits.len() / self.classes, self.classes, self);
     }
 }
 
 impl<T: Real> WithBundle for TakeLogarithms<'_, '_, T> {
     #[inline(always)]
-    fn run<M: Machine>(self, machine: M, bundle: &impl Bundle) {
-        machine.call(Logarithms { logits: self.logits, bundle, take: self.take });
+    fn run<M: Machine>(&mut self, machine: M, rows: Range<usize>, bundle: &impl Bundle) {
+        let logits = &self.logits[rows.start * self.classes..rows.end * self.classes];
+        machine.call(Logarithms { logits, first_row: rows.start, bundle, take: self.take });
     }
 }
 
@@ -322,6 +338,7 @@ fn measure_rows<T: Real, M: Machine, B: Bundle>(
 
 struct Logarithms<'a, 'b, T, B> {
     logits: &'a [T],
+    first_row: usize,
     bundle: &'a B,
     take: &'a mut Take<'b, T>,
 }
@@ -338,7 +355,7 @@ impl<T: Real, B: Bundle> Task for Logarithms<'_, '_, T, B> {
             let rows = ROWS_AT_ONCE.min(rows - first);
             measure_rows(machine, self.bundle, &self.logits[first * classes..], rows, None, &mut measured);
             let logarithms = measured.logarithms(rows);
-            (self.take)(first, &measured, &logarithms[..rows]);
+            (self.take)(self.first_row + first, &measured, &logarithms[..rows]);
         }
     }
 }

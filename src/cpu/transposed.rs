@@ -5,20 +5,30 @@
 //! other, which `lanes.rs` says how to add up.
 
 use super::exponential::Anchors;
-use super::lanes::{BLOCK, BlockSums, Chunk, LANES};
+use super::lanes::{BLOCK, BlockSums, LANES};
 use super::real::Real;
 use super::short::Bundle;
 use super::statistics::LastStep;
 use super::vectors::Vector;
 
-/// The fewest classes of rows that are worth it: of shorter ones, a vector holds several, which are joined in few steps.
-pub(super) const FEWEST: usize = 5;
-
-/// The most: those of a block.
+/// The most classes: those of a block.
 const MOST: usize = BLOCK * LANES;
 
-/// The most of a wider type than f32 that are worth it: a longer row fills enough registers by itself.
-pub(super) const MOST_OF_WIDE: usize = 2 * LANES;
+/// How many of so many rows of so many classes are faster so than one beside the other: of shorter ones, a vector holds
+/// several, which are joined in few steps, and lanes without a row are for nothing.
+pub(super) const fn worth_it(rows: usize, classes: usize) -> usize {
+    let left = rows % LANES;
+    match classes {
+        ..=4 => 0,
+        _ if left > LANES / 4 * 3 => rows,
+        _ => rows - left,
+    }
+}
+
+/// The most classes of rows that are worth it. Of a wider type than f32, a longer one fills enough registers by itself.
+pub(super) const fn longest<T>() -> usize {
+    if size_of::<T>() == size_of::<f32>() { MOST } else { 2 * LANES }
+}
 
 /// As many rows as there are lanes.
 pub(super) struct Transposed {
@@ -40,10 +50,16 @@ impl Transposed {
         Transposed { classes: classes.clamp(1, MOST) }
     }
 
-    /// How far whole vectors of classes reach from the first row's beginning.
+    /// Of each row as many vectors as there are classes, or up to three more.
     #[inline(always)]
-    fn reach(&self) -> usize {
-        (LANES - 1) * self.classes + self.classes.next_multiple_of(LANES)
+    fn vectors(&self) -> usize {
+        self.classes.next_multiple_of(4)
+    }
+
+    /// How far so many of all rows reach.
+    #[inline(always)]
+    fn reach_of(&self, vectors: usize) -> usize {
+        (LANES - 1) * self.classes + vectors
     }
 
     /// What some accumulators take in that have so many classes each.
@@ -69,19 +85,30 @@ impl Transposed {
     }
 }
 
-/// The last logits of all, with nothing behind them.
+/// Four classes of sixteen rows, of which the first begins where `logits` does: zeros behind the last logit of all, since
+/// what comes of lanes without a row is nobody's.
 #[cold]
-fn filled_up<T: Real>(logits: &[T]) -> [T; LANES * MOST] {
-    let mut filled = [T::NEG_INFINITY; LANES * MOST];
-    filled.iter_mut().zip(logits).for_each(|(place, &x)| *place = x);
-    filled
+fn gathered<T: Real>(logits: &[T], classes: usize) -> [T; 4 * LANES] {
+    let mut gathered = [T::ZERO; 4 * LANES];
+    for (row, places) in gathered.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        let Some(logits) = logits.get(row * classes..) else { break };
+        match logits.first_chunk() {
+            Some(four) => *places = *four,
+            None => places.iter_mut().zip(logits).for_each(|(place, &x)| *place = x),
+        }
+    }
+    gathered
 }
 
-/// Puts as many of the rows whose classes these are as there are places to where `result` begins.
+/// The same back to where `result` begins, as far as there are places. What is written behind a row belongs to the next one.
 #[cold]
-fn store_last<T: Real>(classes: &[Chunk<T>], result: &mut [T]) {
-    for (row, places) in result.chunks_mut(classes.len()).take(LANES).enumerate() {
-        places.iter_mut().zip(classes).for_each(|(place, class)| *place = class[row]);
+fn scatter<T: Real>(fours: &[T; 4 * LANES], result: &mut [T], classes: usize) {
+    for (row, numbers) in fours.as_chunks::<4>().0.iter().enumerate() {
+        let Some(result) = result.get_mut(row * classes..) else { break };
+        match result.first_chunk_mut() {
+            Some(places) => *places = *numbers,
+            None => result.iter_mut().zip(numbers).for_each(|(place, &number)| *place = number),
+        }
     }
 }
 
@@ -112,42 +139,35 @@ impl Bundle for Transposed {
 
     #[inline(always)]
     fn load<V: Vector>(&self, machine: V::Machine, logits: &[V::Number], chunks: &mut [V; MOST]) {
-        let filled;
-        let logits = if logits.len() >= self.reach() {
-            logits
-        } else {
-            filled = filled_up(logits);
-            &filled
-        };
-        let sixteens = chunks.as_chunks_mut::<LANES>().0.iter_mut();
-        for (index, classes) in sixteens.take(self.classes.div_ceil(LANES)).enumerate() {
-            V::load_transposed(machine, &logits[index * LANES..], self.classes, classes);
+        let vectors = &mut chunks[..self.vectors()];
+        if logits.len() >= self.reach_of(self.vectors()) {
+            return V::load_transposed(machine, logits, self.classes, vectors);
+        }
+        for (index, vectors) in vectors.chunks_exact_mut(4).enumerate() {
+            let logits = logits.get(4 * index..).unwrap_or_default();
+            if logits.len() >= self.reach_of(4) {
+                V::load_transposed(machine, logits, self.classes, vectors);
+            } else {
+                V::load_transposed(machine, &gathered(logits, self.classes), 4, vectors);
+            }
         }
     }
 
     #[inline(always)]
     fn store<V: Vector>(&self, chunks: &[V; MOST], result: &mut [V::Number]) {
-        let sixteens = chunks.as_chunks::<LANES>().0;
-        let is_whole = result.len() >= self.reach();
-        if is_whole && self.classes >= LANES {
-            // The last classes of all rows first: what is written behind a row belongs to the first ones of the next.
-            for (index, classes) in sixteens[..self.classes.div_ceil(LANES)].iter().enumerate().rev() {
-                V::store_transposed(classes, &mut result[index * LANES..], self.classes);
+        let vectors = &chunks[..self.vectors()];
+        if result.len() >= self.reach_of(self.vectors()) {
+            return V::store_transposed(vectors, result, self.classes);
+        }
+        for (index, vectors) in vectors.chunks_exact(4).enumerate().rev() {
+            let result = result.get_mut(4 * index..).unwrap_or_default();
+            if result.len() >= self.reach_of(4) {
+                V::store_transposed(vectors, result, self.classes);
+            } else {
+                let mut fours = [V::Number::ZERO; 4 * LANES];
+                V::store_transposed(vectors, &mut fours, 4);
+                scatter(&fours, result, self.classes);
             }
-        } else if is_whole {
-            let mut rows = [V::Number::ZERO; LANES * LANES];
-            V::store_transposed(&sixteens[0], &mut rows, LANES);
-            for (row, numbers) in rows.as_chunks::<LANES>().0.iter().enumerate() {
-                // What is written behind it belongs to the next one.
-                let Some(places) = result[row * self.classes..].first_chunk_mut() else { break };
-                *places = *numbers;
-            }
-        } else {
-            let mut numbers = [[V::Number::ZERO; LANES]; MOST];
-            for (numbers, chunk) in numbers.iter_mut().zip(chunks) {
-                chunk.store(numbers);
-            }
-            store_last(&numbers[..self.classes], result);
         }
     }
 

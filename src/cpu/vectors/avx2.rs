@@ -73,14 +73,14 @@ vector_of_registers! {
     }
 
     #[inline(always)]
-    fn load_transposed(_: Avx2, rows: &[f32], pitch: usize, classes: &mut [Self; LANES]) {
-        let Some(rows) = rows.get(..(LANES - 1) * pitch + LANES) else { return };
-        for (quarter, classes) in classes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+    fn load_transposed(_: Avx2, rows: &[f32], pitch: usize, classes: &mut [Self]) {
+        let Some(rows) = rows.get(..(LANES - 1) * pitch + classes.len()) else { return };
+        for (four, classes) in classes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
             for half in 0..2 {
-                // SAFETY: as the type says, and four classes of eight rows lie in `rows`, which reaches to the sixteenth
-                // class of the sixteenth row.
+                // SAFETY: as the type says, and four classes of eight rows lie in `rows`, which reaches to the last class
+                // of the sixteenth row.
                 unsafe {
-                    let first = rows.as_ptr().add(8 * half * pitch + 4 * quarter);
+                    let first = rows.as_ptr().add(8 * half * pitch + 4 * four);
                     let [a, b, c, d] = transposed(
                         fours_of_two_rows(first, 4 * pitch),
                         fours_of_two_rows(first.add(pitch), 4 * pitch),
@@ -95,13 +95,13 @@ vector_of_registers! {
     }
 
     #[inline(always)]
-    fn store_transposed(classes: &[Self; LANES], rows: &mut [f32], pitch: usize) {
-        let Some(rows) = rows.get_mut(..(LANES - 1) * pitch + LANES) else { return };
-        for (quarter, [a, b, c, d]) in classes.as_chunks::<4>().0.iter().enumerate() {
+    fn store_transposed(classes: &[Self], rows: &mut [f32], pitch: usize) {
+        let Some(rows) = rows.get_mut(..(LANES - 1) * pitch + classes.len()) else { return };
+        for (four, [a, b, c, d]) in classes.as_chunks::<4>().0.iter().enumerate().rev() {
             for half in 0..2 {
                 // SAFETY: as that of loading.
                 unsafe {
-                    let first = rows.as_mut_ptr().add(8 * half * pitch + 4 * quarter);
+                    let first = rows.as_mut_ptr().add(8 * half * pitch + 4 * four);
                     let [a, b, c, d] = transposed(a.0[half], b.0[half], c.0[half], d.0[half]);
                     store_fours_of_two_rows(a, first, 4 * pitch);
                     store_fours_of_two_rows(b, first.add(pitch), 4 * pitch);
@@ -300,14 +300,14 @@ vector_of_registers! {
     permuted_in_memory!();
 
     #[inline(always)]
-    fn load_transposed(_: Avx2, rows: &[f64], pitch: usize, classes: &mut [Self; LANES]) {
-        let Some(rows) = rows.get(..(LANES - 1) * pitch + LANES) else { return };
-        for (quarter, classes) in classes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+    fn load_transposed(_: Avx2, rows: &[f64], pitch: usize, classes: &mut [Self]) {
+        let Some(rows) = rows.get(..(LANES - 1) * pitch + classes.len()) else { return };
+        for (four, classes) in classes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
             for register in 0..4 {
-                // SAFETY: as the type says, and four classes of four rows lie in `rows`, which reaches to the sixteenth
-                // class of the sixteenth row.
+                // SAFETY: as the type says, and four classes of four rows lie in `rows`, which reaches to the last class
+                // of the sixteenth row.
                 unsafe {
-                    let first = rows.as_ptr().add(4 * register * pitch + 4 * quarter);
+                    let first = rows.as_ptr().add(4 * register * pitch + 4 * four);
                     let [a, b, c, d] = transposed_f64(
                         _mm256_loadu_pd(first),
                         _mm256_loadu_pd(first.add(pitch)),
@@ -322,13 +322,13 @@ vector_of_registers! {
     }
 
     #[inline(always)]
-    fn store_transposed(classes: &[Self; LANES], rows: &mut [f64], pitch: usize) {
-        let Some(rows) = rows.get_mut(..(LANES - 1) * pitch + LANES) else { return };
-        for (quarter, [a, b, c, d]) in classes.as_chunks::<4>().0.iter().enumerate() {
+    fn store_transposed(classes: &[Self], rows: &mut [f64], pitch: usize) {
+        let Some(rows) = rows.get_mut(..(LANES - 1) * pitch + classes.len()) else { return };
+        for (four, [a, b, c, d]) in classes.as_chunks::<4>().0.iter().enumerate().rev() {
             for register in 0..4 {
                 // SAFETY: as that of loading.
                 unsafe {
-                    let first = rows.as_mut_ptr().add(4 * register * pitch + 4 * quarter);
+                    let first = rows.as_mut_ptr().add(4 * register * pitch + 4 * four);
                     let [a, b, c, d] =
                         transposed_f64(a.0[register], b.0[register], c.0[register], d.0[register]);
                     _mm256_storeu_pd(first, a);

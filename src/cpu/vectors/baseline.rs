@@ -64,35 +64,35 @@ vector_of_wide! {
     permuted_in_memory!();
 
     #[inline(always)]
-    fn load_transposed(_: Baseline, rows: &[f32], pitch: usize, classes: &mut [Self; LANES]) {
-        let Some(rows) = rows.get(..(LANES - 1) * pitch + LANES) else { return };
-        for (quarter, classes) in classes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+    fn load_transposed(_: Baseline, rows: &[f32], pitch: usize, classes: &mut [Self]) {
+        let Some(rows) = rows.get(..(LANES - 1) * pitch + classes.len()) else { return };
+        for (four, classes) in classes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
             for first in (0..LANES).step_by(4) {
-                let mut fours = [f32x4::ZERO; 4];
-                for (row, four) in fours.iter_mut().enumerate() {
-                    let numbers = rows[(first + row) * pitch + 4 * quarter..].first_chunk();
-                    *four = f32x4::new(*numbers.unwrap_or(&[0.0; 4]));
+                let mut of_rows = [f32x4::ZERO; 4];
+                for (row, register) in of_rows.iter_mut().enumerate() {
+                    let numbers = rows[(first + row) * pitch + 4 * four..].first_chunk();
+                    *register = f32x4::new(*numbers.unwrap_or(&[0.0; 4]));
                 }
-                for (class, four) in classes.iter_mut().zip(f32x4::transpose(fours)) {
-                    class.0[0].as_mut_array()[first..first + 4].copy_from_slice(four.as_array());
+                for (class, register) in classes.iter_mut().zip(f32x4::transpose(of_rows)) {
+                    class.0[0].as_mut_array()[first..first + 4].copy_from_slice(register.as_array());
                 }
             }
         }
     }
 
     #[inline(always)]
-    fn store_transposed(classes: &[Self; LANES], rows: &mut [f32], pitch: usize) {
-        let Some(rows) = rows.get_mut(..(LANES - 1) * pitch + LANES) else { return };
-        for (quarter, classes) in classes.as_chunks::<4>().0.iter().enumerate() {
+    fn store_transposed(classes: &[Self], rows: &mut [f32], pitch: usize) {
+        let Some(rows) = rows.get_mut(..(LANES - 1) * pitch + classes.len()) else { return };
+        for (four, classes) in classes.as_chunks::<4>().0.iter().enumerate().rev() {
             for first in (0..LANES).step_by(4) {
-                let mut fours = [f32x4::ZERO; 4];
-                for (four, class) in fours.iter_mut().zip(classes) {
+                let mut of_classes = [f32x4::ZERO; 4];
+                for (register, class) in of_classes.iter_mut().zip(classes) {
                     let numbers = class.0[0].as_array()[first..].first_chunk();
-                    *four = f32x4::new(*numbers.unwrap_or(&[0.0; 4]));
+                    *register = f32x4::new(*numbers.unwrap_or(&[0.0; 4]));
                 }
-                for (row, four) in f32x4::transpose(fours).iter().enumerate() {
-                    let places = &mut rows[(first + row) * pitch + 4 * quarter..][..4];
-                    places.copy_from_slice(four.as_array());
+                for (row, register) in f32x4::transpose(of_classes).iter().enumerate() {
+                    let places = &mut rows[(first + row) * pitch + 4 * four..][..4];
+                    places.copy_from_slice(register.as_array());
                 }
             }
         }

@@ -100,41 +100,28 @@ pub trait Vector: Copy {
     /// The numbers of the lanes that each place names, of which the lowest four bits count.
     fn permuted(self, places: &[u32; LANES]) -> Self;
 
-    /// The classes of as many rows as there are lanes, a row in each: the first [`LANES`] of rows whose beginnings lie so
-    /// many numbers apart. Leaves the vectors alone where `rows` ends before the last row does.
+    /// The first classes, a multiple of four, of as many rows as there are lanes, a row in each. The rows begin so many
+    /// numbers apart. Leaves the vectors alone where `rows` ends before the last row's classes do.
     #[inline(always)]
-    fn load_transposed(
-        machine: Self::Machine,
-        rows: &[Self::Number],
-        pitch: usize,
-        classes: &mut [Self; LANES],
-    ) {
-        let Some(rows) = rows.get(..(LANES - 1) * pitch + LANES) else { return };
-        let mut numbers = [[Self::Number::ZERO; LANES]; LANES];
-        for lane in 0..LANES {
-            let row = &rows[lane * pitch..][..LANES];
-            for (numbers, &number) in numbers.iter_mut().zip(row) {
-                numbers[lane] = number;
+    fn load_transposed(machine: Self::Machine, rows: &[Self::Number], pitch: usize, classes: &mut [Self]) {
+        let Some(rows) = rows.get(..(LANES - 1) * pitch + classes.len()) else { return };
+        for (class, vector) in classes.iter_mut().enumerate() {
+            let mut numbers = [Self::Number::ZERO; LANES];
+            for (lane, number) in numbers.iter_mut().enumerate() {
+                *number = rows[lane * pitch + class];
             }
-        }
-        for (class, numbers) in classes.iter_mut().zip(&numbers) {
-            *class = Self::load(machine, numbers);
+            *vector = Self::load(machine, &numbers);
         }
     }
 
-    /// The same back to memory. Where rows are shorter than [`LANES`], what belongs to one may overwrite what belongs to
-    /// another.
+    /// The same back to memory. Of rows that are up to three classes shorter, each is right in the end, as what is written
+    /// behind one belongs to the next.
     #[inline(always)]
-    fn store_transposed(classes: &[Self; LANES], rows: &mut [Self::Number], pitch: usize) {
-        let Some(rows) = rows.get_mut(..(LANES - 1) * pitch + LANES) else { return };
-        let mut numbers = [[Self::Number::ZERO; LANES]; LANES];
-        for (class, numbers) in classes.iter().zip(&mut numbers) {
-            class.store(numbers);
-        }
-        for lane in 0..LANES {
-            let row = &mut rows[lane * pitch..][..LANES];
-            for (place, numbers) in row.iter_mut().zip(&numbers) {
-                *place = numbers[lane];
+    fn store_transposed(classes: &[Self], rows: &mut [Self::Number], pitch: usize) {
+        let Some(rows) = rows.get_mut(..(LANES - 1) * pitch + classes.len()) else { return };
+        for (class, vector) in classes.iter().enumerate().rev() {
+            for (lane, number) in vector.numbers().into_iter().enumerate() {
+                rows[lane * pitch + class] = number;
             }
         }
     }
@@ -321,32 +308,36 @@ mod tests {
                 M::F32::join(&mut sums, &others);
                 bits.extend(M::F32::parts(&sums)[0].map(f64::to_bits));
                 bits.push(M::F32::join_lanes(&sums).high.to_bits());
-                bits.extend(transposed_there_and_back::<M::F32>(machine, 19));
-                bits.extend(transposed_there_and_back::<M::F64>(machine, 17));
+                for (pitch, classes) in [(19, 16), (17, 20), (5, 8), (8, 8), (61, 64)] {
+                    bits.extend(transposed_there_and_back::<M::F32>(machine, pitch, classes));
+                    bits.extend(transposed_there_and_back::<M::F64>(machine, pitch, classes));
+                }
             }
             bits
         }
     }
 
     /// Sixteen rows, each class of them times its number.
-    fn transposed_there_and_back<V: Vector>(machine: V::Machine, pitch: usize) -> Vec<u64> {
-        let rows: Vec<_> = (0..LANES * pitch).map(|index| V::Number::narrow(index as f64)).collect();
-        let mut classes = [V::splat(machine, V::Number::NAN); LANES];
-        V::load_transposed(machine, &rows[..rows.len() - pitch], pitch, &mut classes);
-        assert!(classes.iter().all(|class| class.lanes_of_nan() == u16::MAX));
-        V::load_transposed(machine, &rows, pitch, &mut classes);
-        for (number, class) in classes.iter_mut().enumerate() {
-            assert_eq!(class.numbers(), std::array::from_fn(|lane| rows[lane * pitch + number]));
-            *class = class.times(class.constant(V::Number::narrow(number as f64)));
+    fn transposed_there_and_back<V: Vector>(machine: V::Machine, pitch: usize, classes: usize) -> Vec<u64> {
+        let numbers = (LANES - 1) * pitch + classes;
+        let rows: Vec<_> = (0..numbers).map(|index| V::Number::narrow(index as f64)).collect();
+        let mut vectors = vec![V::splat(machine, V::Number::NAN); classes];
+        V::load_transposed(machine, &rows[1..], pitch, &mut vectors);
+        assert!(vectors.iter().all(|vector| vector.lanes_of_nan() == u16::MAX));
+        V::load_transposed(machine, &rows, pitch, &mut vectors);
+        for (class, vector) in vectors.iter_mut().enumerate() {
+            assert_eq!(vector.numbers(), std::array::from_fn(|lane| rows[lane * pitch + class]));
+            *vector = vector.times(vector.constant(V::Number::narrow(class as f64)));
         }
         let mut results = rows.clone();
-        V::store_transposed(&classes, &mut results[..rows.len() - pitch], pitch);
+        V::store_transposed(&vectors, &mut results[1..], pitch);
         assert!(results == rows);
-        V::store_transposed(&classes, &mut results, pitch);
-        for (index, (result, row)) in results.iter().zip(&rows).enumerate() {
-            let class = index % pitch;
-            let factor = if class < LANES { class as f64 } else { 1.0 };
-            assert_eq!(result.widen(), row.widen() * factor);
+        V::store_transposed(&vectors, &mut results, pitch);
+        for (index, (result, number)) in results.iter().zip(&rows).enumerate() {
+            let row = (index / pitch).min(LANES - 1);
+            let class = index - row * pitch;
+            let factor = if class < classes { class as f64 } else { 1.0 };
+            assert_eq!(result.widen(), number.widen() * factor);
         }
         results.iter().map(|result| result.widen().to_bits()).collect()
     }
