@@ -173,17 +173,6 @@ impl InstructionSet {
         }
     }
 
-    /// Whether short rows are transposed.
-    pub(super) fn transposes(self) -> bool {
-        match self.0 {
-            Kind::Baseline(_) => Baseline::TRANSPOSES,
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx2(_) => Avx2::TRANSPOSES,
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx512(_) => Avx512::TRANSPOSES,
-        }
-    }
-
     /// Runs a task with these instructions. Not `#[inline]`: every unit of the compiler's would compile it anew.
     pub(super) fn run<T: Task>(self, task: T) -> T::Output {
         match self.0 {

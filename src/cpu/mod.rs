@@ -110,7 +110,7 @@ fn compute_rows_with<T: Real>(
         }
     } else if inner != 1 {
         columns::compute(instructions, op, logits, sizes, result, options);
-    } else if short::are_short::<T>(instructions, outer, classes) {
+    } else if classes <= short::longest::<T>() {
         short::compute(instructions, op, logits, classes, result, options);
     } else {
         row::compute(instructions, op, logits, classes, result, options);
@@ -129,7 +129,7 @@ fn for_each_logarithm<T: Real>(
 ) {
     match classes {
         0 => {}
-        _ if short::are_short::<T>(instructions, logits.len() / classes, classes) => {
+        _ if classes <= short::longest::<T>() => {
             short::for_each_logarithm(instructions, logits, classes, take)
         }
         _ if classes <= sixteen_rows::longest(Op::LogSumExp) => {

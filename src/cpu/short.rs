@@ -20,17 +20,9 @@ use super::threads;
 use super::transposed::{self, Transposed};
 use super::vectors::Vector;
 
-/// Whether so many rows of so many classes are short ones.
-pub(super) fn are_short<T>(instructions: InstructionSet, rows: usize, classes: usize) -> bool {
-    classes <= side_by_side::<T>()
-        || instructions.transposes()
-            && transposed::worth_it(rows, classes) > 0
-            && classes <= transposed::longest::<T>()
-}
-
-/// The most classes of rows that lie side by side. Of a wider type than f32, several rows of several chunks are more than the
+/// The most classes of a row that is short. Of a wider type than f32, several rows of several chunks are more than the
 /// registers hold.
-const fn side_by_side<T>() -> usize {
+pub(super) const fn longest<T>() -> usize {
     if size_of::<T>() == size_of::<f32>() { BLOCK * LANES } else { LANES }
 }
 
@@ -112,8 +104,7 @@ trait WithBundle {
 fn with_bundles<T: Real, M: Machine>(machine: M, rows: usize, classes: usize, mut done: impl WithBundle) {
     let mut transposed = 0;
     if M::TRANSPOSES {
-        let all = classes > side_by_side::<T>();
-        transposed = if all { rows } else { transposed::worth_it(rows, classes) };
+        transposed = transposed::worth_it(rows, classes);
         if transposed > 0 {
             done.run(machine, 0..transposed, &Transposed::new(classes));
         }
@@ -122,7 +113,7 @@ fn with_bundles<T: Real, M: Machine>(machine: M, rows: usize, classes: usize, mu
     if rows.is_empty() {
         return;
     }
-    if const { side_by_side::<T>() == LANES } {
+    if const { longest::<T>() == LANES } {
         return done.run(machine, rows, &Segments::new(classes));
     }
     // From where a chunk has but one row, what is done once for each is worth sharing. Four rows of more than two chunks

@@ -15,19 +15,15 @@ use super::vectors::Vector;
 const MOST: usize = BLOCK * LANES;
 
 /// How many of so many rows of so many classes are faster so than one beside the other: of shorter ones, a vector holds
-/// several, which are joined in few steps, and lanes without a row are for nothing.
+/// several, which are joined in few steps; sixteen longer ones were slower from memory, if not from a cache; and lanes
+/// without a row are for nothing.
 pub(super) const fn worth_it(rows: usize, classes: usize) -> usize {
     let left = rows % LANES;
     match classes {
-        ..=4 => 0,
-        _ if left > LANES / 4 * 3 => rows,
-        _ => rows - left,
+        5..=24 if left > LANES / 4 * 3 => rows,
+        5..=24 => rows - left,
+        _ => 0,
     }
-}
-
-/// The most classes of rows that are worth it. Of a wider type than f32, a longer one fills enough registers by itself.
-pub(super) const fn longest<T>() -> usize {
-    if size_of::<T>() == size_of::<f32>() { MOST } else { 2 * LANES }
 }
 
 /// As many rows as there are lanes.
