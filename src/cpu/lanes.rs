@@ -213,6 +213,23 @@ fn of_row_of_block<T: Real, const KEPT: bool>(at_anchor: T, sum: T) -> Sums {
     sums_of_row::<T, KEPT>(at_anchor, CompensatedSum { high: sum.widen(), low: 0.0 })
 }
 
+/// What the first accumulators, so many, come to of rows that each have a lane: how many logits were the anchor, and the
+/// sum of the terms.
+#[inline(always)]
+pub(super) fn joined<V: Vector>(mut accumulators: [[V; 2]; LANES], count: usize) -> [V; 2] {
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        // Not where there is nothing to be joined: short rows are many.
+        for index in 0..width.min(count.saturating_sub(width)) {
+            let [at_anchor, others] = accumulators[index + width];
+            let [of_lower, others_of_lower] = accumulators[index];
+            accumulators[index] = [of_lower.plus(at_anchor), others_of_lower.plus(others)];
+        }
+    }
+    accumulators[0]
+}
+
 /// What rows of one block have come to that each have a lane, given their accumulators.
 #[inline(always)]
 pub(super) fn of_rows_of_block<V: Vector, const KEPT: bool>(
@@ -220,20 +237,11 @@ pub(super) fn of_rows_of_block<V: Vector, const KEPT: bool>(
     accumulators: &[BlockSums<V, KEPT>],
 ) -> [Statistics; LANES] {
     let zero = maxima.constant(V::Number::ZERO);
-    let mut joined = [[zero; 2]; LANES];
-    for (joined, sums) in joined.iter_mut().zip(accumulators) {
-        *joined = [sums.at_anchor(), sums.others()];
+    let mut of_accumulators = [[zero; 2]; LANES];
+    for (place, sums) in of_accumulators.iter_mut().zip(accumulators) {
+        *place = [sums.at_anchor(), sums.others()];
     }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        // Not where there is nothing to be joined: short rows are many.
-        for index in 0..width.min(accumulators.len().saturating_sub(width)) {
-            let [at_anchor, others] = joined[index + width];
-            joined[index] = [joined[index][0].plus(at_anchor), joined[index][1].plus(others)];
-        }
-    }
-    let [at_anchor, sums] = joined[0];
+    let [at_anchor, sums] = joined(of_accumulators, accumulators.len());
     let of_rows = sums.numbers();
     of_lanes(maxima, at_anchor, |at_anchor, lane| {
         of_row_of_block::<V::Number, KEPT>(at_anchor, of_rows[lane])

@@ -5,23 +5,22 @@
 //! other, which `lanes.rs` says how to add up.
 
 use super::exponential::Anchors;
-use super::lanes::{BLOCK, BlockSums, LANES};
+use super::lanes::{self, BLOCK, BlockSums, LANES};
 use super::real::Real;
 use super::short::Bundle;
 use super::statistics::LastStep;
 use super::vectors::Vector;
 
-/// The most classes: those of a block.
-const MOST: usize = BLOCK * LANES;
+/// The most classes: sixteen longer rows were slower from memory, if not from a cache.
+const MOST: usize = 24;
 
 /// How many of so many rows of so many classes are faster so than one beside the other: of shorter ones, a vector holds
-/// several, which are joined in few steps; sixteen longer ones were slower from memory, if not from a cache; and lanes
-/// without a row are for nothing.
+/// several, which are joined in few steps, and lanes without a row are for nothing.
 pub(super) const fn worth_it(rows: usize, classes: usize) -> usize {
     let left = rows % LANES;
     match classes {
-        5..=24 if left > LANES / 4 * 3 => rows,
-        5..=24 => rows - left,
+        5..=MOST if left > LANES / 4 * 3 => rows,
+        5..=MOST => rows - left,
         _ => 0,
     }
 }
@@ -191,37 +190,13 @@ impl Bundle for Transposed {
         chunks: &mut [V; MOST],
         anchors: &Anchors<V>,
     ) -> [V; 2] {
-        let mut joined = [[V::splat(machine, V::Number::ZERO); 2]; LANES];
-        // The first accumulators may have a class more than the others. Loops of so many classes each, so that the compiler
-        // writes them out.
-        let more = self.classes % LANES;
-        let (first, others) = ([0, more], [more, LANES]);
-        match self.classes / LANES {
-            0 => Self::accumulate::<V, KEPT, 1>(machine, chunks, anchors, first, &mut joined),
-            1 => {
-                Self::accumulate::<V, KEPT, 2>(machine, chunks, anchors, first, &mut joined);
-                Self::accumulate::<V, KEPT, 1>(machine, chunks, anchors, others, &mut joined);
-            }
-            2 => {
-                Self::accumulate::<V, KEPT, 3>(machine, chunks, anchors, first, &mut joined);
-                Self::accumulate::<V, KEPT, 2>(machine, chunks, anchors, others, &mut joined);
-            }
-            3 => {
-                Self::accumulate::<V, KEPT, 4>(machine, chunks, anchors, first, &mut joined);
-                Self::accumulate::<V, KEPT, 3>(machine, chunks, anchors, others, &mut joined);
-            }
-            _ => Self::accumulate::<V, KEPT, BLOCK>(machine, chunks, anchors, others, &mut joined),
-        }
-        let mut width = LANES;
-        while width > 1 {
-            width /= 2;
-            // Not where there is nothing to be joined.
-            for index in 0..width.min(self.classes.saturating_sub(width)) {
-                let [at_anchor, others] = joined[index + width];
-                joined[index] = [joined[index][0].plus(at_anchor), joined[index][1].plus(others)];
-            }
-        }
-        joined[0]
+        let mut accumulators = [[V::splat(machine, V::Number::ZERO); 2]; LANES];
+        // The first may have a second class. Loops of so many classes each, so that the compiler writes them out.
+        let more = self.classes.saturating_sub(LANES);
+        let (first, others) = ([0, more], [more, self.classes.min(LANES)]);
+        Self::accumulate::<V, KEPT, 2>(machine, chunks, anchors, first, &mut accumulators);
+        Self::accumulate::<V, KEPT, 1>(machine, chunks, anchors, others, &mut accumulators);
+        lanes::joined(accumulators, self.classes)
     }
 
     #[inline(always)]
